@@ -1,0 +1,60 @@
+# Everything that a person does here, from a fresh clone: `make` lists it.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DEBUG ?= 1
+export HOST DEBUG
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := src
+# Wheels only: nothing is compiled, so nobody needs a compiler.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
+
+.DEFAULT_GOAL := help
+.PHONY: help run crowd test lint format lock clean
+
+help: ## List what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+run: $(VENV)/lobby ## Run the lobby at http://127.0.0.1:8000 (PORT=, HOST=, DATABASE_URL=)
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@exec $(BIN)/python manage.py serve --host "$(HOST)" --port "$(PORT)"
+
+crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby (URL=, PEOPLE=, SECONDS=)
+	@exec $(BIN)/python -m bench.crowd
+
+test: $(VENV)/dev ## Run all tests; installs Chromium if it is missing and may be installed
+	@scripts/need chromium node
+	node --test tests/js/*.test.js
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev ## Put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## Pin the newest dependencies, with hashes, in requirements/*.txt
+	scripts/lock
+
+clean: ## Remove what the targets above have made (not the database)
+	rm -rf $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis staticfiles
+
+$(BIN)/python:
+	@scripts/make-venv "$(PYTHON)" $(VENV)
+
+# Stamps: what is installed already is not looked at again.
+$(VENV)/lobby: requirements/lobby.txt | $(BIN)/python
+	@echo "Installing what the lobby runs on (once)"
+	@$(PIP_INSTALL) -r requirements/lobby.txt
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt | $(BIN)/python
+	@echo "Installing what the tests need (once)"
+	@$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@ $(VENV)/lobby

@@ -1,0 +1,1 @@
+"""The lobby: a runnable site made with :mod:`whosonline`."""

@@ -1,0 +1,13 @@
+from django.contrib import admin
+from django.contrib.auth.views import LoginView
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("", views.UserList.as_view(), name="list"),
+    path("sign_up/", views.SignUp.as_view(), name="sign_up"),
+    path("log_in/", LoginView.as_view(redirect_authenticated_user=True), name="log_in"),
+    path("log_out/", views.LogOut.as_view(), name="log_out"),
+    path("admin/", admin.site.urls),
+]

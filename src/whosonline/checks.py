@@ -1,0 +1,53 @@
+"""System checks: what cannot work is said before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+
+from .conf import read_settings
+
+
+@register(Tags.compatibility)
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001: ``WHOSONLINE`` holds an unknown key or an impossible value."""
+    try:
+        read_settings(getattr(settings, "WHOSONLINE", {}))
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="whosonline.E001")]
+    return []
+
+
+@register(Tags.compatibility)
+def check_requirements(**kwargs: Any) -> list[CheckMessage]:
+    """E002: the app works with Django's own sessions and users, and these are not installed."""
+    needed = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
+    from django.apps import apps
+
+    missing = [name for name in needed if not apps.is_installed(name)]
+    if not missing:
+        return []
+    return [
+        Error(
+            f"whosonline needs {', '.join(missing)} in INSTALLED_APPS",
+            hint="It tells from the session who a socket belongs to.",
+            id="whosonline.E002",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_asgi(**kwargs: Any) -> list[CheckMessage]:
+    """W001: no ASGI application is set, so sockets may not be served."""
+    if getattr(settings, "ASGI_APPLICATION", None):
+        return []
+    return [
+        Warning(
+            "ASGI_APPLICATION is not set",
+            hint="Name the module that calls whosonline.asgi.get_asgi_application().",
+            id="whosonline.W001",
+        )
+    ]

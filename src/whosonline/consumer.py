@@ -1,0 +1,161 @@
+"""The socket: lets a visitor in, hands messages to the hub, and counts the visitor out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.http import parse_cookie
+
+from . import directory
+from .core import wire
+from .core.limits import Strikes, TokenBucket
+from .core.policy import Policy
+from .core.wire import BadMessage, CloseCode, ErrorCode
+from .hub.connection import Connection, frame
+from .hub.hub import Hub, TooManyConnections
+from .origins import origin_allowed
+from .runtime import get_hub
+from .sessions import Visitor, session_name, visitor_of
+
+logger = logging.getLogger(__name__)
+
+STRIKE_SPAN = 60.0
+"""Seconds within which bad messages add up."""
+
+
+class PresenceConsumer:
+    """The ASGI application of one socket.
+
+    A plain ASGI application rather than a Channels consumer: a consumer's dispatch costs each message and
+    each socket a hop to a worker thread, which at 100,000 sockets is most of the work.
+    """
+
+    @classmethod
+    def as_asgi(cls) -> Any:
+        """Return the application, for a Channels URLRouter."""
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await cls(scope, receive, send).run()
+
+        return application
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._task: asyncio.Task[Any] | None = None
+        self._closing: CloseCode | None = None
+
+    async def run(self) -> None:
+        """Serve the socket from its handshake to its end."""
+        if (await self._receive())["type"] != "websocket.connect":
+            return
+        headers = dict(self._scope["headers"])
+        allowed = self._origin_allowed(headers)
+        # Looked up before the handshake ends, so that what the client sends first finds it done.
+        visitor = await database_sync_to_async(visitor_of)(_session_key(headers)) if allowed else None
+        offered = wire.SUBPROTOCOL in self._scope.get("subprotocols", ())
+        await self._send(
+            {"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None}
+        )
+        # Refusals come after the handshake: a browser shows no code for one that failed.
+        if not allowed:
+            await self._refuse(CloseCode.NOT_ALLOWED)
+        elif visitor is None:
+            await self._refuse(CloseCode.NOT_LOGGED_IN)
+        else:
+            await self._serve(visitor)
+
+    def _origin_allowed(self, headers: dict[bytes, bytes]) -> bool:
+        return origin_allowed(
+            _text(headers.get(b"origin")),
+            _text(headers.get(b"host")),
+            self._scope.get("scheme") == "wss",
+            settings.CSRF_TRUSTED_ORIGINS,
+        )
+
+    async def _serve(self, visitor: Visitor) -> None:
+        hub = get_hub()
+        self._task = asyncio.current_task()
+        connection = hub.connection(
+            str(visitor.user.pk),
+            session_name(visitor.session_key),
+            visitor.session_key,
+            self._send,
+            self._close,
+        )
+        try:
+            await hub.open(
+                connection,
+                directory.profile(visitor.user),
+                touched=visitor.touched_until > time.time(),
+            )
+            await self._read(hub, connection)
+        except TooManyConnections:
+            self._closing = CloseCode.TOO_MANY_CONNECTIONS
+        except asyncio.CancelledError:
+            # The hub closes a connection by ending this task; anybody else who does means it.
+            if self._closing is None or self._task is None or self._task.uncancel() > 0:
+                raise
+        finally:
+            hub.close(connection)
+        if self._closing is not None:
+            await self._refuse(self._closing)
+
+    async def _read(self, hub: Hub, connection: Connection) -> None:
+        """Handle messages until the client goes, or has sent too many bad ones."""
+        clock = asyncio.get_running_loop().time
+        policy = hub.policy
+        bucket = TokenBucket(policy.message_rate, policy.message_burst, clock())
+        strikes = Strikes(policy.bad_messages, STRIKE_SPAN)
+        while (event := await self._receive())["type"] == "websocket.receive":
+            error = None
+            if not bucket.take(clock()):
+                detail = f"more than {policy.message_rate:g} messages a second"
+                error = wire.Error(ErrorCode.TOO_FAST, detail)
+            else:
+                error = _handle(hub, connection, event, policy)
+            if error is not None:
+                if strikes.add(clock()):
+                    self._closing = CloseCode.BAD_MESSAGES
+                    return
+                await connection.send(frame(wire.encode(error)))
+
+    def _close(self, code: CloseCode) -> None:
+        """End the socket from this side, whatever it is waiting for."""
+        if self._closing is None and self._task is not None:
+            self._closing = code
+            self._task.cancel()
+
+    async def _refuse(self, code: CloseCode) -> None:
+        # A peer that reads nothing holds this up; the server then closes as far as it can by itself.
+        try:
+            async with asyncio.timeout(5):
+                await self._send({"type": "websocket.close", "code": int(code)})
+        except Exception:
+            logger.debug("the socket was gone before it could be closed", exc_info=True)
+
+
+def _handle(hub: Hub, connection: Connection, event: Any, policy: Policy) -> wire.Error | None:
+    text = event.get("text")
+    try:
+        if text is None:
+            raise BadMessage("binary frames are not understood; messages are JSON text")
+        hub.handle(connection, wire.decode(text, policy))
+    except BadMessage as error:
+        return wire.Error(ErrorCode.BAD_MESSAGE, str(error))
+    return None
+
+
+def _session_key(headers: dict[bytes, bytes]) -> str | None:
+    cookies = parse_cookie(_text(headers.get(b"cookie")) or "")
+    return cookies.get(settings.SESSION_COOKIE_NAME)
+
+
+def _text(header: bytes | None) -> str | None:
+    return header.decode("latin-1") if header is not None else None

@@ -1,0 +1,95 @@
+"""All timings and limits in one value. Impossible combinations are refused when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+class PolicyError(ValueError):
+    """A timing or limit that cannot work; the message names it, its value and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long things last (in seconds) and how much is too much."""
+
+    grace: float = 5.0
+    """How long a user outlives the last connection. Logging out skips it."""
+    beat: float = 3.0
+    """A node renews its lease this often."""
+    lease: float = 10.0
+    """A node that was not heard of for this long is taken for dead."""
+    sweep: float = 1.0
+    """Dead nodes and ended touches are looked for this often."""
+    touch: float = 30.0
+    """How long a login counts as online before its page opens a socket."""
+    tick: float = 0.1
+    """The least time between two flushes of changes; the first after a quiet spell goes at once."""
+    count_interval: float = 1.0
+    """The least time between two messages about the online count alone."""
+    send_timeout: float = 40.0
+    """A connection that has not taken a frame for this long is closed."""
+    idle_after: float = 300.0
+    """The browser calls its user idle after this long without input."""
+    ping: float = 20.0
+    """The server pings each socket this often..."""
+    ping_timeout: float = 20.0
+    """...and gives it up when no answer came for this long."""
+    connections_per_user: int = 20
+    """Open connections a user may have on one node."""
+    message_size: int = 32 * 1024
+    """The largest client message, in bytes."""
+    message_rate: float = 20.0
+    """Client messages a second..."""
+    message_burst: int = 50
+    """...and how many may come at once."""
+    bad_messages: int = 10
+    """So many bad messages within a minute close the connection."""
+    watched_users: int = 500
+    """Users, or rows of the directory, that one connection may watch."""
+    page_limit: int = 100
+    """The longest live page of a room."""
+    rooms_per_connection: int = 20
+    """Rooms that one connection may have entered."""
+    log_length: int = 10_000
+    """Log entries kept; a node that falls further behind takes a snapshot."""
+
+    def __post_init__(self) -> None:
+        self._refuse_nonpositive()
+        if self.lease <= 2 * self.beat:
+            raise PolicyError(
+                f"lease ({self.lease} s) must be more than 2 × beat ({self.beat} s): "
+                "one late beat would show everybody of that node as offline"
+            )
+        if self.sweep > self.lease:
+            raise PolicyError(
+                f"sweep ({self.sweep} s) must not be more than lease ({self.lease} s): "
+                "the users of a dead node would stay for a second lease"
+            )
+        if self.touch < self.grace:
+            raise PolicyError(
+                f"touch ({self.touch} s) must not be less than grace ({self.grace} s): "
+                "a login would end before its page has loaded"
+            )
+        if self.count_interval < self.tick:
+            raise PolicyError(
+                f"count_interval ({self.count_interval} s) must not be less than tick "
+                f"({self.tick} s): counts are sent with the ticks"
+            )
+        if self.message_burst < self.message_rate:
+            raise PolicyError(
+                f"message_burst ({self.message_burst}) must not be less than message_rate "
+                f"({self.message_rate}): an even stream at the rate would be refused"
+            )
+
+    def _refuse_nonpositive(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise PolicyError(f"{field.name} must be a number, not {value!r}")
+            if field.type == "int" and not isinstance(value, int):
+                raise PolicyError(f"{field.name} must be a whole number, not {value!r}")
+            # Without grace a reload shows; still, a site may want it so.
+            least_is_zero = field.name == "grace"
+            if not (value > 0 or (least_is_zero and value == 0)) or value == float("inf"):
+                raise PolicyError(f"{field.name} must be more than 0 and finite, not {value!r}")

@@ -1,0 +1,160 @@
+"""Who is present, in each room, in name order: a node's copy, or the memory store's own."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from .entries import Change, Profile
+from .statuses import Status
+
+Place = tuple[str, str]
+"""(name key, user): what the name order goes by."""
+
+AFTER_ALL_IDS = "\U0010ffff"
+"""Sorts behind every user id, so that (key, AFTER_ALL_IDS) is the place just behind a key."""
+
+
+class Presence(NamedTuple):
+    """A present user: online or away."""
+
+    status: Status
+    profile: Profile
+
+
+State = Mapping[str, Mapping[str, Presence]]
+"""room -> user -> presence; what a snapshot holds."""
+
+
+def place_after(key: str | None) -> Place:
+    """Return the place at which a page begins that holds what comes after this name key."""
+    return ("", "") if key is None else (key, AFTER_ALL_IDS)
+
+
+class Room:
+    """Who is present in one room."""
+
+    __slots__ = ("_order", "_present")
+
+    def __init__(self, present: Mapping[str, Presence] | None = None) -> None:
+        self._present: dict[str, Presence] = dict(present or {})
+        self._order: list[Place] = sorted(
+            (presence.profile.key, user) for user, presence in self._present.items()
+        )
+
+    def __len__(self) -> int:
+        return len(self._present)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._present)
+
+    def get(self, user: str) -> Presence | None:
+        return self._present.get(user)
+
+    def put(self, user: str, presence: Presence) -> None:
+        """Add a user, or replace what is known of a present one."""
+        old = self._present.get(user)
+        self._present[user] = presence
+        if old is not None and old.profile.key == presence.profile.key:
+            return
+        if old is not None:
+            self._remove_place((old.profile.key, user))
+        insort(self._order, (presence.profile.key, user))
+
+    def discard(self, user: str) -> None:
+        """Take a user out, if present."""
+        old = self._present.pop(user, None)
+        if old is not None:
+            self._remove_place((old.profile.key, user))
+
+    def page(self, after: str | None, limit: int) -> list[str]:
+        """Return up to `limit` present users in name order, after a name key."""
+        start = bisect_right(self._order, place_after(after))
+        return [user for _, user in self._order[start : start + limit]]
+
+    def as_dict(self) -> dict[str, Presence]:
+        return dict(self._present)
+
+    def _remove_place(self, place: Place) -> None:
+        del self._order[bisect_left(self._order, place)]
+
+
+class Replica:
+    """Who is present in every room. Empty rooms take no memory."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Room] = {}
+
+    def room(self, name: str) -> Room:
+        """Return a room; one that holds nobody is made up and not kept."""
+        return self._rooms.get(name) or Room()
+
+    def get(self, room: str, user: str) -> Presence | None:
+        """Return a user's presence in a room; None if offline there."""
+        place = self._rooms.get(room)
+        return place.get(user) if place is not None else None
+
+    def status(self, room: str, user: str) -> Status:
+        presence = self.get(room, user)
+        return presence.status if presence is not None else Status.OFFLINE
+
+    def count(self, room: str) -> int:
+        place = self._rooms.get(room)
+        return len(place) if place is not None else 0
+
+    def apply(self, change: Change) -> None:
+        """Take over a change. A repeat does no harm."""
+        self._set(
+            change.room,
+            change.user,
+            None
+            if change.status is Status.OFFLINE
+            else Presence(change.status, change.profile),
+        )
+
+    def replace(self, state: State, keep: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+        """Take over a snapshot, and return the (room, user) pairs that changed by it.
+
+        The pairs in `keep` that the snapshot does not hold stay as they are: after a store lost its
+        memory they are people whom their nodes have not yet announced again.
+        """
+        kept = [
+            (room, user, presence)
+            for room, user in keep
+            if user not in state.get(room, {}) and (presence := self.get(room, user)) is not None
+        ]
+        old = self._rooms
+        self._rooms = {name: Room(present) for name, present in state.items() if present}
+        for room, user, presence in kept:
+            self._set(room, user, presence)
+        names = old.keys() | self._rooms.keys()
+        return [
+            (name, user)
+            for name in names
+            for user in {*old.get(name, ()), *self._rooms.get(name, ())}
+            if self.get(name, user) != (old[name].get(user) if name in old else None)
+        ]
+
+    def discard(self, room: str, user: str) -> None:
+        """Take a user out of a room, if present."""
+        self._set(room, user, None)
+
+    def as_state(self) -> dict[str, dict[str, Presence]]:
+        """Return a copy of everything, as a snapshot holds it."""
+        return {name: room.as_dict() for name, room in self._rooms.items()}
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return every (room, user) that is present."""
+        return [(name, user) for name, room in self._rooms.items() for user in room]
+
+    def _set(self, name: str, user: str, presence: Presence | None) -> None:
+        room = self._rooms.get(name)
+        if presence is not None:
+            if room is None:
+                room = self._rooms[name] = Room()
+            room.put(user, presence)
+        elif room is not None:
+            room.discard(user)
+            if not room:
+                del self._rooms[name]

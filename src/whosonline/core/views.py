@@ -1,0 +1,288 @@
+"""Who looks at what: connections with the same view share it, and what is published for it.
+
+A *view* is a users window and a page window, either or none: what one ``update`` message speaks of. The
+windows themselves are shared between views. Directory windows are apart, since their message is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from msgspec import UNSET, UnsetType
+
+from .entries import Change, Listing
+from .replica import Place, Presence, Replica
+from .statuses import SITE
+from .windows import DirectoryWindow, PageWindow, UsersWindow, state_of
+from .wire import Directory, Page, Range, Update, UserState
+
+PageKey = tuple[str, str | None, int]
+"""(room, after, limit)"""
+
+
+class Watcher:
+    """A connection, as far as the views know it."""
+
+    __slots__ = ("directory", "view")
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        self.directory: DirectoryWindow | None = None
+
+
+class View:
+    """What one group of connections looks at."""
+
+    __slots__ = ("page", "users", "watchers")
+
+    def __init__(self, users: UsersWindow | None, page: PageWindow | None) -> None:
+        self.users = users
+        self.page = page
+        # A dict for its order: who came first is served first.
+        self.watchers: dict[Watcher, None] = {}
+
+
+class Delivery(NamedTuple):
+    """A message, and the place to find everybody it is for."""
+
+    message: Update | Directory
+    to: View | DirectoryWindow
+
+
+class Views:
+    """The views of one node's connections.
+
+    Args:
+        replica: Who is present.
+        last_seen: When a user was last seen, in whole seconds since 1970, if that is known.
+    """
+
+    def __init__(self, replica: Replica, last_seen: Callable[[str], int | None]) -> None:
+        self._replica = replica
+        self._last_seen = last_seen
+        self._views: dict[tuple[UsersWindow | None, PageWindow | None], View] = {}
+        self._views_of: dict[UsersWindow | PageWindow, set[View]] = {}
+        self._users: dict[frozenset[str], UsersWindow] = {}
+        self._watching: dict[str, set[UsersWindow]] = {}
+        self._pages: dict[str, dict[PageKey, PageWindow]] = {}
+        self._ranges: dict[Range, DirectoryWindow] = {}
+        self._looking: dict[DirectoryWindow, dict[Watcher, None]] = {}
+        self._marked_users: set[UsersWindow] = set()
+        self._marked_pages: set[PageWindow] = set()
+        self._marked_ranges: set[DirectoryWindow] = set()
+
+    # Watchers
+
+    def join(self, watcher: Watcher) -> None:
+        """Count a connection in; it looks at nothing but the online count."""
+        self._move(watcher, None, None)
+
+    def part(self, watcher: Watcher) -> None:
+        """Forget a connection."""
+        self.watch_directory(watcher, None)
+        view, watcher.view = watcher.view, None
+        if view is not None:
+            self._leave(view, watcher)
+
+    def watchers(self) -> Iterator[Watcher]:
+        """Return everybody, in no particular order."""
+        for view in list(self._views.values()):
+            yield from list(view.watchers)
+
+    def watch_users(self, watcher: Watcher, users: frozenset[str] | None) -> None:
+        """Replace the users that a joined connection looks at; None for none."""
+        assert watcher.view is not None
+        self._move(watcher, self._users_window(users), watcher.view.page)
+
+    def watch_page(self, watcher: Watcher, key: PageKey | None) -> None:
+        """Replace the page that a joined connection looks at; None for none."""
+        assert watcher.view is not None
+        self._move(watcher, watcher.view.users, self._page_window(key))
+
+    def watch_directory(self, watcher: Watcher, span: Range | None) -> None:
+        """Replace the part of the list of all users that a connection looks at; None for none."""
+        window = None
+        if span is not None:
+            window = self._ranges.get(span)
+            if window is None:
+                window = self._ranges[span] = DirectoryWindow(span.after, span.until)
+                self._looking[window] = {}
+            self._looking[window][watcher] = None
+        old, watcher.directory = watcher.directory, window
+        if old is not None and old is not window:
+            del self._looking[old][watcher]
+            if not self._looking[old]:
+                self._drop_directory(old)
+
+    def to(self, target: View | DirectoryWindow) -> list[Watcher]:
+        """Return everybody whom a delivery is for."""
+        return list(target.watchers if isinstance(target, View) else self._looking.get(target, ()))
+
+    # Full states
+
+    def full(self, watcher: Watcher, online: int) -> Update:
+        """Return all that has been published of a connection's view."""
+        assert watcher.view is not None
+        view = watcher.view
+        return Update(
+            online,
+            view.users.full() if view.users is not None else UNSET,
+            view.page.full() if view.page is not None else UNSET,
+        )
+
+    # Changes
+
+    def mark(self, change: Change, before: Presence | None) -> None:
+        """Note a change that the replica has taken over; `before` is what it held before."""
+        if change.room == SITE:
+            self.mark_user(change.user)
+        pages = self._pages.get(change.room)
+        if pages:
+            places: list[Place] = [(change.profile.key, change.user)]
+            if before is not None:
+                places.append((before.profile.key, change.user))
+            self._marked_pages.update(page for page in pages.values() if page.concerns(places))
+
+    def mark_user(self, user: str) -> None:
+        """Note that a user's status or last-seen time may have changed."""
+        for window in self._watching.get(user, ()):
+            window.mark(user)
+            self._marked_users.add(window)
+
+    def mark_all(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Note that these (room, user) pairs changed in ways unknown."""
+        for room, user in pairs:
+            if room == SITE:
+                self.mark_user(user)
+            self._marked_pages.update(self._pages.get(room, {}).values())
+
+    def mark_listing(self, listing: Listing) -> None:
+        """Note an entry about the list of all users."""
+        self._marked_ranges.update(
+            window for window in self._looking if window.mark(listing) and window.loaded
+        )
+
+    @property
+    def marked(self) -> bool:
+        """Whether there may be something to publish."""
+        return bool(self._marked_users or self._marked_pages or self._marked_ranges)
+
+    def publish(self, online: int | UnsetType) -> list[Delivery]:
+        """Publish all that is marked; return one message for each view that it changed.
+
+        Args:
+            online: The new online count, for everybody; UNSET if it is not to be told now.
+        """
+        users = {window: window.publish(self.state) for window in self._marked_users}
+        pages = {window: window.publish(self._replica) for window in self._marked_pages}
+        directories = [(window, window.publish()) for window in self._marked_ranges]
+        self._marked_users.clear()
+        self._marked_pages.clear()
+        self._marked_ranges.clear()
+        deliveries = [
+            Delivery(_update(view, online, users, pages), view)
+            for view in self._changed_views(online, users, pages)
+        ]
+        deliveries += [Delivery(told, window) for window, told in directories if told is not None]
+        return deliveries
+
+    def state(self, user: str) -> UserState:
+        """Return a user's present state, as windows show it."""
+        return state_of(self._replica, user, self._last_seen(user))
+
+    # Inside
+
+    def _changed_views(
+        self,
+        online: int | UnsetType,
+        users: dict[UsersWindow, dict[str, UserState] | None],
+        pages: dict[PageWindow, Page | None],
+    ) -> Iterable[View]:
+        if online is not UNSET:
+            return list(self._views.values())
+        changed: set[View] = set()
+        for window, told in [*users.items(), *pages.items()]:
+            if told is not None:
+                changed |= self._views_of.get(window, set())
+        return changed
+
+    def _users_window(self, users: frozenset[str] | None) -> UsersWindow | None:
+        if not users:
+            return None
+        window = self._users.get(users)
+        if window is None:
+            window = self._users[users] = UsersWindow(users, self.state)
+            for user in users:
+                self._watching.setdefault(user, set()).add(window)
+        return window
+
+    def _page_window(self, key: PageKey | None) -> PageWindow | None:
+        if key is None:
+            return None
+        pages = self._pages.setdefault(key[0], {})
+        if key not in pages:
+            pages[key] = PageWindow(*key, self._replica)
+        return pages[key]
+
+    def _move(
+        self, watcher: Watcher, users: UsersWindow | None, page: PageWindow | None
+    ) -> None:
+        view = self._views.get((users, page))
+        if view is None:
+            view = self._views[users, page] = View(users, page)
+            for window in (users, page):
+                if window is not None:
+                    self._views_of.setdefault(window, set()).add(view)
+        old, watcher.view = watcher.view, view
+        if old is not view:
+            view.watchers[watcher] = None
+            if old is not None:
+                self._leave(old, watcher)
+
+    def _leave(self, view: View, watcher: Watcher) -> None:
+        del view.watchers[watcher]
+        if view.watchers:
+            return
+        del self._views[view.users, view.page]
+        for window in (view.users, view.page):
+            if window is not None:
+                self._views_of[window].discard(view)
+                if not self._views_of[window]:
+                    del self._views_of[window]
+                    self._drop(window)
+
+    def _drop(self, window: UsersWindow | PageWindow) -> None:
+        if isinstance(window, PageWindow):
+            pages = self._pages[window.room]
+            del pages[window.room, window.after, window.limit]
+            if not pages:
+                del self._pages[window.room]
+            self._marked_pages.discard(window)
+            return
+        del self._users[window.users]
+        self._marked_users.discard(window)
+        for user in window.users:
+            self._watching[user].discard(window)
+            if not self._watching[user]:
+                del self._watching[user]
+
+    def _drop_directory(self, window: DirectoryWindow) -> None:
+        del self._looking[window]
+        del self._ranges[Range(window.after, window.until)]
+        self._marked_ranges.discard(window)
+
+
+def _update(
+    view: View,
+    online: int | UnsetType,
+    users: dict[UsersWindow, dict[str, UserState] | None],
+    pages: dict[PageWindow, Page | None],
+) -> Update:
+    told_users = users.get(view.users) if view.users is not None else None
+    told_page = pages.get(view.page) if view.page is not None else None
+    return Update(
+        online,
+        told_users if told_users is not None else UNSET,
+        told_page if told_page is not None else UNSET,
+    )

@@ -1,0 +1,188 @@
+"""What connections look at, each view shared by all that look at the same thing.
+
+A window holds its *published* state: what everybody who looks at it has been told. Publishing compares
+that with the present, takes the present over and returns the difference. Who joins between two
+publications is given the published state, never the present: then the next difference is right for
+everybody, even one that leaves out what changed and changed back in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec import UNSET
+
+from .entries import Listing, Profile
+from .replica import Place, Replica, place_after
+from .statuses import SITE, Status
+from .wire import Directory, Page, Row, UserState
+
+Lookup = Callable[[str], UserState]
+"""Returns the present state of a user."""
+
+
+class UsersWindow:
+    """The statuses of a set of users."""
+
+    def __init__(self, users: frozenset[str], lookup: Lookup) -> None:
+        self.users = users
+        self._published = {user: lookup(user) for user in users}
+        self._marked: set[str] = set()
+
+    def mark(self, user: str) -> None:
+        """Note that a user of this window may have changed."""
+        self._marked.add(user)
+
+    def publish(self, lookup: Lookup) -> dict[str, UserState] | None:
+        """Take over the present states of the marked users; return those that differ, if any do."""
+        changed = {}
+        for user in self._marked:
+            state = lookup(user)
+            if state != self._published[user]:
+                self._published[user] = changed[user] = state
+        self._marked.clear()
+        return changed or None
+
+    def full(self) -> dict[str, UserState]:
+        """Return the published state."""
+        return self._published
+
+    def unseen(self) -> list[str]:
+        """Return the users shown as offline without a time at which they were last seen."""
+        return [
+            user
+            for user, state in self._published.items()
+            if state.status is Status.OFFLINE and state.last_seen is None
+        ]
+
+
+class PageWindow:
+    """A page of the users present in a room, in name order."""
+
+    def __init__(self, room: str, after: str | None, limit: int, replica: Replica) -> None:
+        self.room = room
+        self.after = after
+        self.limit = limit
+        self._rows = self._present_rows(replica)
+
+    def concerns(self, places: Iterable[Place]) -> bool:
+        """Return whether a user who is, or was, at one of these places may alter the page."""
+        start = place_after(self.after)
+        full = len(self._rows) >= self.limit
+        end = self._last_place() if full else None
+        return any(start < place and (end is None or place <= end) for place in places)
+
+    def publish(self, replica: Replica) -> Page | None:
+        """Take over the present page; return what differs, if anything does."""
+        old, new = self._rows, self._present_rows(replica)
+        put = [row for user, row in new.items() if old.get(user) != row]
+        drop = [user for user in old if user not in new]
+        order = list(new)
+        if not put and not drop:
+            return None
+        self._rows = new
+        return Page(
+            self.room,
+            self.after,
+            put=put or UNSET,
+            drop=drop or UNSET,
+            # Without newcomers the client has the order already: what it held, less what it drops.
+            order=order if order != [user for user in old if user in new] else UNSET,
+        )
+
+    def full(self) -> Page:
+        """Return the published page."""
+        rows = self._rows
+        return Page(self.room, self.after, reset=True, put=list(rows.values()), order=list(rows))
+
+    def _last_place(self) -> Place:
+        row = next(reversed(self._rows.values()))
+        return (row.key if row.key is not None else row.name, row.id)
+
+    def _present_rows(self, replica: Replica) -> dict[str, Row]:
+        room = replica.room(self.room)
+        rows = {}
+        for user in room.page(self.after, self.limit):
+            presence = room.get(user)
+            assert presence is not None  # the page lists who is present
+            rows[user] = Row.of(user, presence.profile, presence.status)
+        return rows
+
+
+class DirectoryWindow:
+    """A part of the list of all users: after < name key <= until.
+
+    Its rows come from the project's database (:meth:`load`), later changes from the log. The log may run
+    ahead of the query or behind it; since entries are states, applying those that arrived meanwhile on
+    top of the answer is right in both cases.
+    """
+
+    def __init__(self, after: str | None, until: str | None) -> None:
+        self.after = after
+        self.until = until
+        self._published: dict[str, Row] | None = None
+        self._marked: dict[str, Row | None] = {}
+
+    @property
+    def loaded(self) -> bool:
+        return self._published is not None
+
+    def mark(self, listing: Listing) -> bool:
+        """Note an entry of the log; return whether it concerns this part of the list."""
+        row = None
+        if listing.profile is not None and self._holds(listing.profile.key):
+            row = Row.of(listing.user, listing.profile)
+        elif not self._may_have_held(listing):
+            return False
+        self._marked[listing.user] = row
+        return True
+
+    def load(self, rows: Iterable[tuple[str, Profile]]) -> None:
+        """Take over what the database holds, with what the log said since it was asked."""
+        self._published = {user: Row.of(user, profile) for user, profile in rows}
+        self.publish()
+
+    def publish(self) -> Directory | None:
+        """Take over the noted changes; return what differs, if anything does."""
+        if self._published is None:
+            return None
+        added, removed = [], []
+        for user, row in self._marked.items():
+            if row is not None and self._published.get(user) != row:
+                self._published[user] = row
+                added.append(row)
+            elif row is None and self._published.pop(user, None) is not None:
+                removed.append(user)
+        self._marked.clear()
+        if not added and not removed:
+            return None
+        return Directory(added=added or UNSET, removed=removed or UNSET)
+
+    def full(self) -> Directory:
+        """Return the published part of the list.
+
+        Raises:
+            ValueError: it has not been loaded yet.
+        """
+        if self._published is None:
+            raise ValueError("this part of the list has not been loaded")
+        return Directory(reset=True, added=list(self._published.values()))
+
+    def _holds(self, key: str) -> bool:
+        return (self.after is None or self.after < key) and (
+            self.until is None or key <= self.until
+        )
+
+    def _may_have_held(self, listing: Listing) -> bool:
+        if self._published is not None and listing.user in self._published:
+            return True
+        return listing.user in self._marked or (
+            listing.was is not None and self._holds(listing.was)
+        )
+
+
+def state_of(replica: Replica, user: str, last_seen: int | None) -> UserState:
+    """Return a user's present state on the site."""
+    status = replica.status(SITE, user)
+    return UserState(status, last_seen if status is Status.OFFLINE else None)
+

@@ -1,0 +1,70 @@
+"""The list of all users: who is in it, under which names, in which order.
+
+Name order is by code point of the name key (the username). That is how Python compares texts, how SQLite
+does, and PostgreSQL under the collation "C"; so a page from here and a window in memory agree.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connections, models
+from django.db.models.functions import Collate
+
+from .core.entries import Profile
+
+CODE_POINT_COLLATION = {"postgresql": "C", "mysql": "utf8mb4_bin", "oracle": "BINARY"}
+"""What orders by code point, where the default may not; SQLite's default does."""
+
+
+def name_key(user: Any) -> str:
+    """Return the user's name key: the username."""
+    return str(user.get_username())
+
+
+def display_name(user: Any) -> str:
+    """Return what the user is called: the full name, or else the username."""
+    full_name = getattr(user, "get_full_name", str)()
+    return full_name.strip() or name_key(user)
+
+
+def profile(user: Any) -> Profile:
+    """Return the user's names, as they go with every status."""
+    return Profile(name_key(user), display_name(user))
+
+
+def is_listed(user: Any) -> bool:
+    """Return whether a user is in the list: the active ones are."""
+    return bool(user.is_active)
+
+
+def listed() -> models.QuerySet[Any]:
+    """Return the users in the list, in name order."""
+    model = get_user_model()
+    users = model._default_manager.all()
+    if any(field.name == "is_active" for field in model._meta.get_fields()):
+        users = users.filter(is_active=True)
+    collation = CODE_POINT_COLLATION.get(connections[users.db].vendor)
+    key: Any = models.F(model.USERNAME_FIELD)
+    users = users.annotate(_name_key=Collate(key, collation) if collation else key)
+    return users.order_by("_name_key", "pk")
+
+
+def page(
+    after: str | None = None, until: str | None = None, limit: int = 100
+) -> list[AbstractBaseUser]:
+    """Return up to `limit` users of the list, in name order: after < name key <= until."""
+    users = listed()
+    if after is not None:
+        users = users.filter(_name_key__gt=after)
+    if until is not None:
+        users = users.filter(_name_key__lte=until)
+    return list(users[:limit])
+
+
+def page_before(before: str, limit: int = 100) -> list[AbstractBaseUser]:
+    """Return the up to `limit` users that come just before a name key, in name order."""
+    users = listed().filter(_name_key__lt=before).order_by("-_name_key", "-pk")
+    return list(users[:limit])[::-1]

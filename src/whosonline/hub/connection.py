@@ -1,0 +1,170 @@
+"""One open socket, and what goes out on it: at most one frame in flight, and never a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from enum import IntFlag
+from types import coroutine
+from typing import Any, Protocol
+
+from ..core.views import Watcher
+from ..core.wire import CloseCode
+
+logger = logging.getLogger(__name__)
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+"""ASGI's send: takes one event; returns when the connection may take another."""
+
+
+class Kind(IntFlag):
+    """What a frame speaks of, and so what has to be told in full to a connection that missed it."""
+
+    UPDATE = 1
+    DIRECTORY = 2
+    NOTICE = 4
+
+
+class Owner(Protocol):
+    """What a connection needs of its hub."""
+
+    def resync(self, connection: Connection, missed: Kind) -> None:
+        """Offer the full state of what the connection missed, now that it has drained."""
+
+    def broken(self, connection: Connection) -> None:
+        """The connection takes nothing any more."""
+
+
+def frame(text: str) -> dict[str, Any]:
+    """Return the ASGI event of a text frame; made once, sent to many."""
+    return {"type": "websocket.send", "text": text}
+
+
+class Connection(Watcher):
+    """One open socket: one tab, one device.
+
+    A frame that is offered while another is in flight is not kept: what it spoke of is noted as *missed*,
+    and once the connection has drained it gets the full state of that instead. So a reader that never
+    reads costs one frame, until it is given up after `send_timeout`.
+
+    Args:
+        user: Whose it is.
+        session: A name for the login session that it came with, safe to show to the store.
+        ticket: What the site needs to ask again whether the connection may stay.
+        send: ASGI's send.
+        close: Closes the socket with a code; called once at most.
+        owner: The hub.
+        send_timeout: Seconds that a frame may be in flight.
+    """
+
+    __slots__ = ("_close", "_in_flight", "_missed", "_owner", "_send", "_send_timeout", "closed")
+    __slots__ += ("session", "ticket", "user")
+
+    def __init__(
+        self,
+        user: str,
+        session: str,
+        ticket: Any,
+        send: Send,
+        close: Callable[[CloseCode], None],
+        owner: Owner,
+        send_timeout: float,
+    ) -> None:
+        super().__init__()
+        self.user = user
+        self.session = session
+        self.ticket = ticket
+        self.closed = False
+        self._send = send
+        self._close = close
+        self._owner = owner
+        self._send_timeout = send_timeout
+        self._in_flight: asyncio.Task[None] | None = None
+        self._missed = Kind(0)
+
+    def offer(self, event: dict[str, Any], kind: Kind) -> None:
+        """Send an event now, or note that the connection missed it.
+
+        The send is begun in this very turn of the loop, and for nearly every connection it ends there
+        too; only where the transport says "wait" does it cost a task.
+        """
+        if self.closed:
+            return
+        if self._in_flight is not None:
+            self._missed |= kind
+            return
+        self._begin(event)
+
+    async def send(self, event: dict[str, Any]) -> None:
+        """Send an event after the one in flight, and wait until it is out.
+
+        For the replies to a connection's own messages: while it waits here it reads no further message.
+        """
+        await self._drained()
+        if not self.closed:
+            self._begin(event)
+            await self._drained()
+
+    def close(self, code: CloseCode) -> None:
+        """Close the socket from this side; does nothing if it is closed."""
+        if not self.closed:
+            self.detach()
+            self._close(code)
+
+    def detach(self) -> None:
+        """Send nothing more, and give up the frame in flight."""
+        self.closed = True
+        if self._in_flight is not None:
+            self._in_flight.cancel()
+
+    def _begin(self, event: dict[str, Any]) -> None:
+        sending = self._send(event).__await__()
+        try:
+            waits_for = next(sending)
+        except StopIteration:
+            return
+        except Exception:
+            self._fail()
+            return
+        self._in_flight = asyncio.get_running_loop().create_task(
+            self._drain(_resume(sending, waits_for))
+        )
+
+    async def _drained(self) -> None:
+        while self._in_flight is not None:
+            await asyncio.wait([self._in_flight])
+
+    async def _drain(self, sending: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                await sending
+        except Exception:
+            self._fail()
+        finally:
+            self._in_flight = None
+        missed, self._missed = self._missed, Kind(0)
+        if missed and not self.closed:
+            self._owner.resync(self, missed)
+
+    def _fail(self) -> None:
+        # Whatever a server raises here means one thing: this connection takes nothing any more.
+        logger.debug("a send failed; the connection is given up", exc_info=True)
+        if not self.closed:
+            self.closed = True
+            self._owner.broken(self)
+
+
+@coroutine
+def _resume(sending: Generator[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """Go on, inside a task, with an awaitable whose first step was taken outside one."""
+    while True:
+        try:
+            try:
+                value = yield waits_for
+            except BaseException as error:
+                waits_for = sending.throw(error)
+            else:
+                waits_for = sending.send(value)
+        except StopIteration:
+            return

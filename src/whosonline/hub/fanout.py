@@ -1,0 +1,204 @@
+"""When changes go out, and to whom: ticks, and the sending itself.
+
+A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
+connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
+the loop. After a flush the next waits for a tick, or for as long as the flush itself took if that was
+longer: fan-out never has more than about half of the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from ..core.entries import Profile
+from ..core.policy import Policy
+from ..core.replica import Replica
+from ..core.statuses import SITE
+from ..core.views import Delivery, Views
+from ..core.windows import DirectoryWindow
+from ..core.wire import Directory, Notice, Range, encode
+from .clock import Clock, Timer
+from .connection import Connection, Kind, frame
+
+logger = logging.getLogger(__name__)
+
+YIELD_AFTER = 0.005
+"""Seconds of sending after which the loop gets a turn for everything else."""
+
+LoadDirectory = Callable[[str | None, str | None, int], Awaitable[list[tuple[str, Profile]]]]
+"""Returns up to so many users of the list of all users: after < name key <= until."""
+
+
+class Fanout:
+    """Tells the connections of one node what changes in what they look at."""
+
+    def __init__(self, replica: Replica, views: Views, policy: Policy, clock: Clock) -> None:
+        self._replica = replica
+        self._views = views
+        self._policy = policy
+        self._clock = clock
+        self._timer: Timer | None = None
+        self._timer_due = 0.0
+        self._next_flush = clock.time()
+        self._next_count = clock.time()
+        self._sending: Iterator[None] | None = None
+        self._spent = 0.0
+        self.online = 0
+        """The online count that everybody has been told."""
+        self.degraded = False
+
+    def tell_full(self, connection: Connection, kinds: Kind) -> None:
+        """Offer the full published state of what a connection looks at."""
+        if kinds & Kind.NOTICE:
+            self._tell_state(connection)
+        if kinds & Kind.UPDATE and connection.view is not None:
+            update = self._views.full(connection, self.online)
+            connection.offer(frame(encode(update)), Kind.UPDATE)
+        window = connection.directory
+        if kinds & Kind.DIRECTORY and window is not None and window.loaded:
+            connection.offer(frame(encode(window.full())), Kind.DIRECTORY)
+
+    def set_degraded(self, degraded: bool) -> None:
+        """Tell everybody that the store is away, or back."""
+        if self.degraded != degraded:
+            self.degraded = degraded
+            for watcher in self._views.watchers():
+                self._tell_state(_connection(watcher))
+
+    def flush_soon(self) -> None:
+        """Flush as soon as the rules allow; now, if a tick has passed since the last flush."""
+        due = self._due()
+        if due is None or self._sending is not None:
+            return  # the end of a flush looks again
+        if due <= self._clock.time():
+            self._cancel_timer()
+            self._flush()
+        elif self._timer is None or due < self._timer_due:
+            self._cancel_timer()
+            self._timer_due = due
+            self._timer = self._clock.call_at(due, self._on_timer)
+
+    def stop(self) -> None:
+        """Flush no more."""
+        self._cancel_timer()
+        self._sending = None
+        self._next_flush = float("inf")
+
+    def _tell_state(self, connection: Connection) -> None:
+        notice = Notice("degraded" if self.degraded else "ok")
+        connection.offer(frame(encode(notice)), Kind.NOTICE)
+
+    def _due(self) -> float | None:
+        if self._next_flush == float("inf"):
+            return None
+        if self._views.marked:
+            return self._next_flush
+        if self._replica.count(SITE) != self.online:
+            return max(self._next_flush, self._next_count)
+        return None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.flush_soon()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _flush(self) -> None:
+        deliveries = self._views.publish(self._count_to_tell())
+        self._spent = 0.0
+        self._sending = self._send_all(deliveries)
+        self._go_on()
+
+    def _count_to_tell(self) -> int | UnsetType:
+        online = self._replica.count(SITE)
+        now = self._clock.time()
+        if online == self.online or now < self._next_count:
+            return UNSET
+        self.online = online
+        self._next_count = now + self._policy.count_interval
+        return online
+
+    def _send_all(self, deliveries: list[Delivery]) -> Iterator[None]:
+        for message, target in deliveries:
+            event = frame(encode(message))
+            kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
+            for watcher in self._views.to(target):
+                # Whoever moved on while the loop had its turn has been told the full state since.
+                if watcher.view is target or watcher.directory is target:
+                    _connection(watcher).offer(event, kind)
+                    yield
+
+    def _go_on(self) -> None:
+        """Send for a while; then let the loop have a turn, or end the flush."""
+        if self._sending is None:
+            return  # stopped meanwhile
+        began = time.perf_counter()
+        for _ in self._sending:
+            if time.perf_counter() - began > YIELD_AFTER:
+                self._spent += time.perf_counter() - began
+                asyncio.get_running_loop().call_soon(self._go_on)
+                return
+        self._spent += time.perf_counter() - began
+        self._sending = None
+        self._next_flush = self._clock.time() + max(self._policy.tick, self._spent)
+        self.flush_soon()
+
+
+class DirectoryLoader:
+    """Reads the parts of the list of all users that somebody looks at, each once for all who do."""
+
+    RETRY = 5.0
+    """Seconds until a read that failed is tried again."""
+
+    def __init__(
+        self, views: Views, fanout: Fanout, load: LoadDirectory, policy: Policy, clock: Clock
+    ) -> None:
+        self._views = views
+        self._fanout = fanout
+        self._load = load
+        self._limit = policy.watched_users
+        self._clock = clock
+        self._loading: dict[DirectoryWindow, asyncio.Task[None]] = {}
+
+    def watch(self, connection: Connection, span: Range) -> None:
+        """Let a connection look at a part of the list; its full state follows when it is read."""
+        self._views.watch_directory(connection, span)
+        window = connection.directory
+        assert window is not None
+        if window.loaded:
+            self._fanout.tell_full(connection, Kind.DIRECTORY)
+        elif window not in self._loading:
+            task = asyncio.get_running_loop().create_task(self._read(window))
+            self._loading[window] = task
+            task.add_done_callback(lambda _: self._loading.pop(window, None))
+
+    def stop(self) -> None:
+        for task in self._loading.values():
+            task.cancel()
+
+    async def _read(self, window: DirectoryWindow) -> None:
+        while self._views.to(window):
+            try:
+                rows = await self._load(window.after, window.until, self._limit)
+            except Exception:
+                logger.exception("the list of users could not be read; trying again soon")
+                await self._clock.sleep(self.RETRY)
+                continue
+            window.load(rows)
+            for watcher in self._views.to(window):
+                self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
+            return
+
+
+def _connection(watcher: Any) -> Connection:
+    assert isinstance(watcher, Connection)  # the hub lets in no other watchers
+    return watcher

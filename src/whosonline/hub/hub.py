@@ -1,0 +1,330 @@
+"""The hub: everything live in one process, behind the few calls that a socket needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET
+
+from ..core import wire
+from ..core.connections import Connections
+from ..core.entries import Change, Entry, Expel, Listing, Profile, Recheck
+from ..core.policy import Policy
+from ..core.replica import Replica
+from ..core.statuses import SITE, Status
+from ..core.views import Views
+from ..core.wire import CloseCode
+from ..stores.base import Snapshot, Store
+from .clock import Clock, LoopClock, Timer
+from .connection import Connection, Kind, frame
+from .fanout import DirectoryLoader, Fanout, LoadDirectory
+from .last_seen import LastSeen, Load, Save
+from .node import Node
+
+logger = logging.getLogger(__name__)
+
+Refused = Callable[[list[Connection]], Awaitable[Iterable[Connection]]]
+"""Returns those of the connections that may not stay."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the hub asks of the site it serves; floor 4 answers from Django."""
+
+    load_directory: LoadDirectory
+    load_last_seen: Load
+    save_last_seen: Save
+    refused: Refused
+
+
+class TooManyConnections(Exception):
+    """The user has as many connections on this node as are allowed."""
+
+
+class Hub:
+    """One process: its connections, its copy of who is present, and its fan-out.
+
+    All methods are called in the loop that :meth:`start` ran in.
+    """
+
+    SAVE_INTERVAL = 1.0
+    """Seconds between two writes of last-seen times, at the least."""
+
+    def __init__(
+        self, store: Store, site: Site, policy: Policy, clock: Clock | None = None
+    ) -> None:
+        self.policy = policy
+        self.replica = Replica()
+        self._site = site
+        self._clock = clock or LoopClock()
+        self._connections = Connections(policy.grace)
+        self._last_seen = LastSeen(site.load_last_seen, site.save_last_seen)
+        self._views = Views(self.replica, self._last_seen.get)
+        self._fanout = Fanout(self.replica, self._views, policy, self._clock)
+        self._directories = DirectoryLoader(
+            self._views, self._fanout, site.load_directory, policy, self._clock
+        )
+        self._node = Node(store, self._connections, self, policy, self._clock)
+        self._grace_timer: Timer | None = None
+        self._epoch: tuple[str, ...] | None = None
+        self._held: set[tuple[str, str]] = set()
+        self._held_timer: Timer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._saving: asyncio.Task[None] | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Begin; returns at once, whether or not the store can be reached."""
+        self._node.start()
+
+    async def stop(self) -> None:
+        """End: leave the store, and write down what is not written yet."""
+        self._fanout.stop()
+        self._directories.stop()
+        for timer in (self._grace_timer, self._held_timer):
+            if timer is not None:
+                timer.cancel()
+        await self._node.stop()
+        tasks = [*self._tasks, *([self._saving] if self._saving is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._save_parting()
+
+    # A socket's calls
+
+    def connection(
+        self,
+        user: str,
+        session: str,
+        ticket: Any,
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+        close: Callable[[CloseCode], None],
+    ) -> Connection:
+        """Return a connection for a socket; :meth:`open` counts it in."""
+        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout)
+
+    async def open(self, connection: Connection, profile: Profile, *, touched: bool) -> None:
+        """Count a connection in, and welcome it.
+
+        Args:
+            touched: Whether a login touch of its session may still stand; it ends with this.
+
+        Raises:
+            TooManyConnections: the limit of :attr:`Policy.connections_per_user` is reached.
+        """
+        user = connection.user
+        if self._connections.live_count(user) >= self.policy.connections_per_user:
+            raise TooManyConnections(user)
+        self._connections.open(connection, user, connection.session, profile, touched=touched)
+        self._node.report_soon()
+        await connection.send(frame(wire.encode(wire.Welcome(user, self._fanout.online))))
+        if connection.closed:
+            return
+        self._views.join(connection)
+        # The count may have changed while the welcome was on its way.
+        if self._fanout.degraded:
+            self._fanout.tell_full(connection, Kind.NOTICE)
+
+    def close(self, connection: Connection) -> None:
+        """Count a connection out; its user has the grace period to come back."""
+        connection.detach()
+        self._views.part(connection)
+        self._connections.close(connection, self._clock.time())
+        self._schedule_grace()
+
+    def handle(self, connection: Connection, message: wire.ClientMessage) -> None:
+        """Do what a client asks for.
+
+        Raises:
+            BadMessage: it cannot be done; the text says why.
+        """
+        match message:
+            case wire.Watch():
+                self._watch(connection, message)
+            case wire.Unwatch():
+                self._unwatch(connection, message)
+            case wire.Idle() | wire.Active():
+                self._connections.set_idle(connection, isinstance(message, wire.Idle))
+                self._node.report_soon()
+            case wire.Enter(room):
+                if len(self._connections.rooms(connection)) > self.policy.rooms_per_connection:
+                    raise wire.BadMessage(
+                        f"a connection may enter {self.policy.rooms_per_connection} rooms"
+                    )
+                self._connections.enter(connection, room)
+                self._node.report_soon()
+            case wire.Leave(room):
+                self._connections.leave(connection, room)
+                self._node.report_soon()
+
+    def resync(self, connection: Connection, missed: Kind) -> None:
+        self._fanout.tell_full(connection, missed)
+
+    def broken(self, connection: Connection) -> None:
+        # Counted out by the socket's own task, which ends by this.
+        connection._close(CloseCode.GOING)
+
+    def _watch(self, connection: Connection, message: wire.Watch) -> None:
+        if message.directory is not UNSET:
+            self._directories.watch(connection, message.directory)
+            return
+        if message.users is not UNSET:
+            self._views.watch_users(connection, frozenset(message.users))
+            self._learn_last_seen(connection)
+        elif message.room is not UNSET:
+            after = None if message.after is UNSET else message.after
+            limit = self.policy.page_limit if message.limit is UNSET else message.limit
+            self._views.watch_page(connection, (message.room, after, limit))
+        self._fanout.tell_full(connection, Kind.UPDATE)
+
+    def _unwatch(self, connection: Connection, message: wire.Unwatch) -> None:
+        view = connection.view
+        if message.directory is not UNSET:
+            self._views.watch_directory(connection, None)
+        elif message.users is not UNSET:
+            self._views.watch_users(connection, None)
+        elif view is not None and view.page is not None and view.page.room == message.room:
+            self._views.watch_page(connection, None)
+
+    # What the node tells
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot.
+
+        In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
+        every node had the time to find out and to announce its users.
+        """
+        epoch = tuple(position.epoch for position in snapshot.cursor)
+        if self._epoch is not None and epoch != self._epoch:
+            self._held = set(self.replica.pairs())
+            until = self._clock.time() + self.policy.lease
+            if self._held_timer is not None:
+                self._held_timer.cancel()
+            self._held_timer = self._clock.call_at(until, self._release_held)
+        self._epoch = epoch
+        self._views.mark_all(self.replica.replace(snapshot.state, self._held))
+        self._fanout.flush_soon()
+
+    def on_entries(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            match entry:
+                case Change():
+                    self._apply(entry)
+                case Listing():
+                    self._views.mark_listing(entry)
+                    if entry.profile is not None:
+                        self._connections.rename(entry.user, entry.profile)
+                        self._node.report_soon()
+                case Expel(session):
+                    self._expel(self._connections.of_session(session))
+                case Recheck(user):
+                    self._spawn(self._recheck(user))
+        self._fanout.flush_soon()
+
+    def on_caused(self, changes: list[Change]) -> None:
+        self._last_seen.to_save(changes)
+        if self._last_seen.unsaved and self._saving is None:
+            self._saving = asyncio.create_task(self._save_soon())
+
+    def on_degraded(self, degraded: bool) -> None:
+        self._fanout.set_degraded(degraded)
+
+    def _apply(self, change: Change) -> None:
+        before = self.replica.get(change.room, change.user)
+        self._held.discard((change.room, change.user))
+        self.replica.apply(change)
+        if change.status is Status.OFFLINE and change.room == SITE:
+            self._last_seen.note(change.user, change.at)
+        self._views.mark(change, before)
+
+    def _release_held(self) -> None:
+        """End the wait after a new epoch: who was not announced by now is gone."""
+        held, self._held = self._held, set()
+        for room, user in held:
+            before = self.replica.get(room, user)
+            if before is not None:
+                if room == SITE:
+                    self._last_seen.note(user, time.time())
+                gone = Change(room, user, Status.OFFLINE, before.profile, time.time())
+                self.replica.apply(gone)
+                self._views.mark(gone, before)
+        self._fanout.flush_soon()
+
+    # Ends
+
+    def _schedule_grace(self) -> None:
+        deadline = self._connections.deadline()
+        if deadline is not None and self._grace_timer is None:
+            self._grace_timer = self._clock.call_at(deadline, self._end_grace)
+
+    def _end_grace(self) -> None:
+        self._grace_timer = None
+        self._connections.expire(self._clock.time())
+        self._node.report_soon()
+        self._schedule_grace()
+
+    def _expel(self, connections: Iterable[Any]) -> None:
+        """Close connections for good: their people are gone without grace."""
+        expelled: list[Connection] = list(connections)
+        self._connections.drop(expelled)
+        for connection in expelled:
+            connection.close(CloseCode.NOT_LOGGED_IN)
+        self._node.report_soon()
+
+    async def _recheck(self, user: str) -> None:
+        connections: list[Any] = self._connections.of_user(user)
+        if connections:
+            self._expel(await self._site.refused(connections))
+
+    # Last seen
+
+    def _learn_last_seen(self, connection: Connection) -> None:
+        window = connection.view.users if connection.view is not None else None
+        if window is not None and (unseen := window.unseen()):
+            self._spawn(self._learn(unseen))
+
+    async def _learn(self, users: list[str]) -> None:
+        for user in await self._last_seen.learn(users):
+            self._views.mark_user(user)
+        self._fanout.flush_soon()
+
+    async def _save_soon(self) -> None:
+        """Write last-seen times down, together, until there is nothing left to write."""
+        try:
+            while self._last_seen.unsaved:
+                await self._clock.sleep(self.SAVE_INTERVAL)
+                try:
+                    await self._last_seen.save()
+                except Exception:
+                    logger.exception("last-seen times could not be saved; trying again soon")
+        finally:
+            self._saving = None
+
+    async def _save_parting(self) -> None:
+        """Write down everybody of this node: if the store ends with it, nobody else will."""
+        now = time.time()
+        for user in self._connections.users():
+            self._last_seen.note_parting(user, now)
+        try:
+            await self._last_seen.save()
+        except Exception:
+            logger.exception("last-seen times could not be saved")
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(self._logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _logged(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception:
+            # The database is away, most likely; what was asked for is asked again by the next cause.
+            logger.exception("a background step failed")

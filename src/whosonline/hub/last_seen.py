@@ -1,0 +1,83 @@
+"""When users were last seen: remembered from the log, else looked up, and written down, in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from ..core.entries import Change
+from ..core.statuses import SITE
+
+logger = logging.getLogger(__name__)
+
+Load = Callable[[list[str]], Awaitable[Mapping[str, int]]]
+"""Returns when users were last seen, in whole seconds since 1970; nothing for those who never were."""
+
+Save = Callable[[Mapping[str, int]], Awaitable[None]]
+"""Writes down when users were last seen; a later time always wins."""
+
+REMEMBERED = 50_000
+"""Users whose times are kept in memory; those longest unasked-for are looked up again."""
+
+
+class LastSeen:
+    """What this node knows of when users were last seen, and what it has still to write down."""
+
+    def __init__(self, load: Load, save: Save) -> None:
+        self._load = load
+        self._save = save
+        self._known: dict[str, int | None] = {}
+        self._unsaved: dict[str, int] = {}
+
+    def get(self, user: str) -> int | None:
+        return self._known.get(user)
+
+    def note(self, user: str, at: float) -> None:
+        """Remember that a user left at this time, in seconds since 1970."""
+        self._remember(user, int(at))
+
+    async def learn(self, users: Iterable[str]) -> list[str]:
+        """Look up those users of whom nothing is known; return those who have been seen."""
+        unknown = [user for user in users if user not in self._known]
+        if not unknown:
+            return []
+        found = await self._load(unknown)
+        for user in unknown:
+            # Whoever left while the query ran is known better by now.
+            if user not in self._known:
+                self._remember(user, found.get(user))
+        return [user for user in unknown if self._known.get(user) is not None]
+
+    def to_save(self, caused: Iterable[Change]) -> None:
+        """Have the changes that this node caused written down by the next :meth:`save`.
+
+        Comings count as much as goings: if everything is killed, the time of coming is what remains.
+        """
+        for change in caused:
+            if change.room == SITE:
+                self._unsaved[change.user] = int(change.at)
+
+    def note_parting(self, user: str, at: float) -> None:
+        """Have a user's time written down who is present while this node ends."""
+        self._unsaved[user] = int(at)
+
+    @property
+    def unsaved(self) -> bool:
+        return bool(self._unsaved)
+
+    async def save(self) -> None:
+        """Write down what is to be saved; on failure it is kept for the next time."""
+        batch, self._unsaved = self._unsaved, {}
+        if not batch:
+            return
+        try:
+            await self._save(batch)
+        except BaseException:
+            self._unsaved = {**batch, **self._unsaved}
+            raise
+
+    def _remember(self, user: str, at: int | None) -> None:
+        self._known.pop(user, None)
+        self._known[user] = at
+        if len(self._known) > REMEMBERED:
+            del self._known[next(iter(self._known))]

@@ -1,0 +1,165 @@
+"""This process as a node of the store: its beat, its reports, the log, the sweep.
+
+Each is a loop of its own. A loop never ends by an error: while the store is away it tries again with
+jittered backoff, and the node counts as degraded until every loop has succeeded again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+from uuid import uuid4
+
+from ..core.connections import Connections
+from ..core.entries import Change, Cursor, Entry
+from ..core.policy import Policy
+from ..stores.base import Beat, Snapshot, Store
+from ..stores.errors import NodeExpelled, PositionGone, StoreUnavailable
+from .clock import Clock
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY = 0.1
+"""Seconds; doubled with each failure, up to a beat."""
+
+
+class NodeEvents(Protocol):
+    """What the node tells its hub."""
+
+    def on_snapshot(self, snapshot: Snapshot) -> None: ...
+
+    def on_entries(self, entries: Iterable[Entry]) -> None: ...
+
+    def on_caused(self, changes: list[Change]) -> None: ...
+
+    def on_degraded(self, degraded: bool) -> None: ...
+
+
+class Node:
+    """Keeps the store told about this node's connections, and the hub about everybody's."""
+
+    def __init__(
+        self,
+        store: Store,
+        connections: Connections,
+        events: NodeEvents,
+        policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self.name = uuid4().hex
+        self._store = store
+        self._connections = connections
+        self._events = events
+        self._policy = policy
+        self._clock = clock
+        self._to_report = asyncio.Event()
+        self._opened = False
+        self._ailing: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._cursor: Cursor | None = None
+
+    def start(self) -> None:
+        """Begin all loops; returns at once, whether or not the store can be reached."""
+        loops = {
+            "beat": (self._beat, self._policy.beat),
+            "report": (self._report, 0.0),
+            "follow": (self._follow, 0.0),
+            "sweep": (self._sweep, self._policy.sweep),
+        }
+        self._tasks = [
+            asyncio.create_task(self._repeat(name, step, interval), name=f"whosonline {name}")
+            for name, (step, interval) in loops.items()
+        ]
+
+    async def stop(self) -> None:
+        """End all loops and leave the store; the users have the grace period to come back elsewhere."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._opened:
+            try:
+                async with asyncio.timeout(self._policy.beat):
+                    await self._store.close(self._policy.grace)
+            except (StoreUnavailable, TimeoutError):
+                logger.warning("the store could not be told that this node goes; its lease runs out")
+
+    def report_soon(self) -> None:
+        """Have the store told what has changed."""
+        self._to_report.set()
+
+    async def _repeat(
+        self, name: str, step: Callable[[], Awaitable[None]], interval: float
+    ) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._open_once()
+                await step()
+                failures = 0
+                self._set_ailing(name, False)
+                if interval:
+                    await self._clock.sleep(interval)
+                continue
+            except StoreUnavailable as error:
+                logger.warning("%s: the store is away: %s", name, error)
+            except Exception:
+                logger.exception("%s failed; trying again", name)
+            self._set_ailing(name, True)
+            longest = min(self._policy.beat, FIRST_RETRY * 2**failures)
+            failures = min(failures + 1, 10)
+            await self._clock.sleep(random.uniform(longest / 2, longest))
+
+    def _set_ailing(self, name: str, ailing: bool) -> None:
+        was = bool(self._ailing)
+        (self._ailing.add if ailing else self._ailing.discard)(name)
+        if bool(self._ailing) != was:
+            self._events.on_degraded(not was)
+
+    async def _open_once(self) -> None:
+        if not self._opened:
+            # Repeated when several loops find it undone: harmless, the lease only begins anew.
+            await self._store.open(self.name, self._policy.lease)
+            self._opened = True
+
+    async def _beat(self) -> None:
+        if await self._store.beat() is Beat.EXPELLED:
+            logger.warning("this node was expelled, or the store lost its memory; reporting everyone")
+            self._connections.announce()
+            self.report_soon()
+
+    async def _report(self) -> None:
+        await self._to_report.wait()
+        self._to_report.clear()
+        reports = self._connections.take_reports()
+        if not reports:
+            return
+        try:
+            self._events.on_caused(await self._store.report(reports))
+        except NodeExpelled:
+            self._connections.put_back(reports)
+            await self._beat()
+        except BaseException:
+            self._connections.put_back(reports)
+            self.report_soon()
+            raise
+
+    async def _follow(self) -> None:
+        """Take what the log holds; a step ends when the log's place is gone, or the store is away."""
+        if self._cursor is None:
+            snapshot = await self._store.snapshot()
+            self._events.on_snapshot(snapshot)
+            self._cursor = snapshot.cursor
+        self._set_ailing("follow", False)
+        try:
+            async for batch in self._store.follow(self._cursor):
+                self._events.on_entries(batch.entries)
+                self._cursor = batch.cursor
+        except PositionGone:
+            self._cursor = None
+
+    async def _sweep(self) -> None:
+        self._events.on_caused(await self._store.sweep())

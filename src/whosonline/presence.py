@@ -1,0 +1,48 @@
+"""Ask who is online, from views, templates, tasks and shells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from . import last_seen
+from .core.statuses import SITE, Status
+from .runtime import sync_store
+
+
+class Seen(NamedTuple):
+    """A user's status, and when the user was last seen if offline and ever seen."""
+
+    status: Status
+    last_seen: datetime | None
+
+
+def statuses(users: Iterable[object]) -> dict[str, Seen]:
+    """Return the status of each of the users, by id as a text.
+
+    One read of the store, and one query for those who are offline.
+
+    Args:
+        users: Primary keys, in any type.
+
+    Raises:
+        StoreUnavailable: the store is away.
+    """
+    ids = [str(user) for user in users]
+    present = sync_store().statuses(SITE, ids)
+    times = last_seen.load(id for id in ids if id not in present)
+    return {
+        id: Seen(present[id].status, None) if id in present else Seen(Status.OFFLINE, times.get(id))
+        for id in ids
+    }
+
+
+def status(user: object) -> Seen:
+    """Return the status of one user, by primary key."""
+    return statuses([user])[str(user)]
+
+
+def online_count() -> int:
+    """Return how many users are online or away."""
+    return sync_store().count(SITE)

@@ -1,0 +1,1 @@
+"""Put ``whosonline.runserver`` into INSTALLED_APPS, and ``runserver`` serves sockets too."""

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class RunserverConfig(AppConfig):
+    name = "whosonline.runserver"
+    label = "whosonline_runserver"

@@ -1,0 +1,90 @@
+"""What there is one of in a process: the store, and the hub of the running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from channels.db import database_sync_to_async
+
+from . import directory, last_seen, sessions
+from .conf import get_settings
+from .core.entries import Profile
+from .hub.connection import Connection
+from .hub.hub import Hub, Site
+from .stores.base import Store, SyncStore
+from .stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
+
+
+@cache
+def _backend() -> MemoryBackend:
+    return MemoryBackend(log_length=get_settings().policy.log_length)
+
+
+@cache
+def sync_store() -> SyncStore:
+    """Return the store, for synchronous code."""
+    return MemorySyncStore(_backend())
+
+
+def new_store() -> Store:
+    """Return a handle on the store for a node that is about to begin."""
+    return MemoryStore(_backend())
+
+
+class _Running:
+    """The hub of this process, and the loop it runs in."""
+
+    hub: Hub | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+def get_hub() -> Hub:
+    """Return the hub of the running loop; the first call starts it.
+
+    A server that speaks ASGI's lifespan calls this at its start. Others have it started by the first
+    socket; they cannot tell it of their end, and its lease runs out instead.
+    """
+    loop = asyncio.get_running_loop()
+    if _Running.hub is None or _Running.loop is not loop:
+        _Running.hub = Hub(new_store(), _site(), get_settings().policy)
+        _Running.loop = loop
+        _Running.hub.start()
+    return _Running.hub
+
+
+async def stop_hub() -> None:
+    """End the hub of the running loop, if there is one."""
+    hub, _Running.hub = _Running.hub, None
+    if hub is not None and _Running.loop is asyncio.get_running_loop():
+        await hub.stop()
+
+
+def _site() -> Site:
+    return Site(
+        load_directory=database_sync_to_async(_load_directory),
+        load_last_seen=database_sync_to_async(_load_last_seen),
+        save_last_seen=database_sync_to_async(last_seen.save),
+        refused=database_sync_to_async(_refused),
+    )
+
+
+def _load_directory(
+    after: str | None, until: str | None, limit: int
+) -> list[tuple[str, Profile]]:
+    return [(str(user.pk), directory.profile(user)) for user in directory.page(after, until, limit)]
+
+
+def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:
+    return {user: int(at.timestamp()) for user, at in last_seen.load(users).items()}
+
+
+def _refused(connections: list[Connection]) -> list[Connection]:
+    """Return those whose session is nobody's any more, or another's."""
+    holders: dict[Any, str | None] = {}
+    for key in {connection.ticket for connection in connections}:
+        visitor = sessions.visitor_of(key)
+        holders[key] = str(visitor.user.pk) if visitor is not None else None
+    return [connection for connection in connections if holders[connection.ticket] != connection.user]

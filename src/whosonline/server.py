@@ -1,0 +1,83 @@
+"""uvicorn, with the settings that matter for many sockets that are open for long."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from .conf import get_settings
+
+GRACEFUL_SHUTDOWN = 5
+"""Seconds until a server that is going stops waiting for peers that read nothing."""
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted: everybody comes back at once after a restart."""
+
+
+class ServerMissing(Exception):
+    """uvicorn is not installed."""
+
+
+def run(application: Any, *, host: str, port: int, access_log: bool = False) -> None:
+    """Serve an ASGI application until a signal ends it.
+
+    Raises:
+        ServerMissing: uvicorn is not installed.
+        OSError: the address cannot be bound.
+    """
+    config = configure(application, access_log=access_log)
+    # Bound here and not by uvicorn, which would log the error and exit by itself.
+    with _listen(host, port) as listener:
+        serve_on(listener, config)
+
+
+def serve_on(listener: socket.socket, config: Any) -> None:
+    """Serve on a bound socket until a signal ends it."""
+    import uvicorn
+
+    server = uvicorn.Server(config)
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(server.serve(sockets=[listener]))
+    except KeyboardInterrupt:
+        pass  # uvicorn raises it again after it has ended cleanly
+
+
+def configure(application: Any, *, access_log: bool = False) -> Any:
+    """Return uvicorn's configuration for an application."""
+    try:
+        import uvicorn
+    except ImportError:
+        raise ServerMissing(
+            "uvicorn is not installed: pip install 'django-whosonline[serve]'"
+        ) from None
+    policy = get_settings().policy
+    return uvicorn.Config(
+        application,
+        # One compressor a socket costs more memory than all else of it; messages are small.
+        ws_per_message_deflate=False,
+        # The consumer refuses large messages by name; this bounds what it can be made to hold.
+        ws_max_size=2 * policy.message_size,
+        ws_ping_interval=policy.ping,
+        ws_ping_timeout=policy.ping_timeout,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+        backlog=BACKLOG,
+        lifespan="on",
+        access_log=access_log,
+        log_level="info" if access_log else "warning",
+        proxy_headers=True,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener

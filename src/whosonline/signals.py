@@ -1,0 +1,134 @@
+"""What the rest of Django tells: log-ins, log-outs, and changes of users and sessions."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save, pre_save
+
+from . import directory
+from .conf import get_settings
+from .core.entries import Profile
+from .runtime import sync_store
+from .sessions import TOUCH_KEY, session_name
+from .stores.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+BY_LOGIN = frozenset({"last_login"})
+"""What a log-in saves of a user; nothing follows from it."""
+
+
+def _tell(what: str, tell: Callable[[], None]) -> None:
+    """Tell the store something; a store that is away must not break the site."""
+    try:
+        tell()
+    except StoreUnavailable:
+        logger.warning("the store is away and was not told of %s", what, exc_info=True)
+
+
+def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    """Count the user as online until the page that comes next has opened its socket."""
+    session = getattr(request, "session", None)
+    if session is None or session.session_key is None:
+        return
+    ttl = get_settings().policy.touch
+    session[TOUCH_KEY] = time.time() + ttl
+    name = session_name(session.session_key)
+    _tell(
+        "a log-in",
+        lambda: sync_store().touch(str(user.pk), directory.profile(user), name, ttl),
+    )
+
+
+def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    """Close every socket of the session."""
+    session = getattr(request, "session", None)
+    if user is None or session is None or session.session_key is None:
+        return
+    name = session_name(session.session_key)
+    _tell("a log-out", lambda: sync_store().expel(name, str(user.pk)))
+
+
+def on_session_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
+    """Close every socket of the session.
+
+    A log-out comes here a second time, when the session is gone for good: a socket that came in between
+    would have been let in.
+    """
+    name = session_name(instance.session_key)
+    transaction.on_commit(lambda: _tell("a deleted session", lambda: sync_store().expel(name)))
+
+
+def before_user_saved(
+    sender: Any, instance: Any, raw: bool, update_fields: Any, **kwargs: Any
+) -> None:
+    """Remember how the user was listed before."""
+    instance._whosonline_before = None
+    if instance.pk is None or raw or _by_login(update_fields):
+        return
+    before = sender._default_manager.filter(pk=instance.pk).first()
+    instance._whosonline_before = _listing(before) if before is not None else None
+
+
+def on_user_saved(
+    sender: Any, instance: Any, raw: bool, created: bool, update_fields: Any, **kwargs: Any
+) -> None:
+    """Tell of a new, renamed or deactivated user, and have the user's sockets checked again."""
+    if raw or _by_login(update_fields):
+        return
+    user, before, now = str(instance.pk), instance._whosonline_before, _listing(instance)
+    if now != before:
+        _relist(user, now, before)
+    if not created:
+        _recheck(user)
+
+
+def on_user_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
+    """Tell of a removed user, and have the user's sockets closed."""
+    user = str(instance.pk)
+    _relist(user, None, directory.profile(instance))
+    _recheck(user)
+
+
+def _by_login(update_fields: Any) -> bool:
+    return update_fields is not None and BY_LOGIN.issuperset(update_fields)
+
+
+def _listing(user: Any) -> Profile | None:
+    return directory.profile(user) if directory.is_listed(user) else None
+
+
+def _relist(user: str, now: Profile | None, before: Profile | None) -> None:
+    was = before.key if before is not None else None
+    # Once the row can be read by those who are told of it.
+    transaction.on_commit(
+        lambda: _tell("a change of users", lambda: sync_store().relist(user, now, was))
+    )
+
+
+def _recheck(user: str) -> None:
+    transaction.on_commit(
+        lambda: _tell("a change of a user's rights", lambda: sync_store().recheck(user))
+    )
+
+
+def connect() -> None:
+    """Connect all of the above; called once, when the apps are ready."""
+    user_logged_in.connect(on_logged_in)
+    user_logged_out.connect(on_logged_out)
+    user_model = get_user_model()
+    pre_save.connect(before_user_saved, sender=user_model)
+    post_save.connect(on_user_saved, sender=user_model)
+    post_delete.connect(on_user_deleted, sender=user_model)
+    engine = import_module(settings.SESSION_ENGINE).SessionStore
+    if hasattr(engine, "get_model_class"):  # sessions that are rows
+        post_delete.connect(on_session_deleted, sender=engine.get_model_class())

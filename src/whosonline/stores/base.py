@@ -1,0 +1,149 @@
+"""The Store contract.
+
+A store knows which *nodes* are alive, which users each of them holds in which room, and which *touches*
+(presence without a socket) stand. It folds these into one status a user and room, and records every change
+of a folded status in the *log*, in the same atomic step.
+
+Obligations (each is a test in :mod:`whosonline.testing.contract`):
+
+- A user is present iff a live node or a touch holds the user.
+- Every change of a folded status or profile is logged exactly once, in order; nothing is logged when
+  nothing changed.
+- A dead node's users leave when its lease ran out and somebody sweeps, unless another node or a touch
+  holds them; then nothing is logged.
+- A node that was expelled, or whose store lost its memory, is told so by its next beat, and its next full
+  report heals everything.
+- After the store itself was away, no lease is judged until every node had the time to beat.
+- All time is the store's own: nodes' clocks do not matter.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from enum import Enum, auto
+from typing import NamedTuple
+
+from ..core.entries import Batch, Change, Cursor, Profile, Report
+from ..core.replica import Presence, State
+
+
+class Beat(Enum):
+    """What a node learns from its beat."""
+
+    RENEWED = auto()
+    EXPELLED = auto()
+    """The store holds nothing of this node: it was taken for dead, or the store lost its memory.
+    The lease is open again; report everybody anew."""
+
+
+class Snapshot(NamedTuple):
+    """The whole state, and the place in the log from which to go on."""
+
+    cursor: Cursor
+    state: State
+
+
+class SyncStore(ABC):
+    """What synchronous code (a Django view, a signal, a task worker) may ask of a store, or tell it.
+
+    Every method may raise StoreUnavailable.
+    """
+
+    @abstractmethod
+    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> None:
+        """Count the user as online in the site for `ttl` seconds, without a socket.
+
+        A touch belongs to a session: a new one of the same session replaces it, and it ends early when
+        the session is expelled or a report releases it.
+        """
+
+    @abstractmethod
+    def expel(self, session: str, user: str | None = None) -> None:
+        """Have every node close the session's connections, and end the session's touch.
+
+        Args:
+            user: Whose session it is. Where that is not known, the touch runs out by itself.
+        """
+
+    @abstractmethod
+    def recheck(self, user: str) -> None:
+        """Have every node ask again whether the connections of this user may stay."""
+
+    @abstractmethod
+    def relist(self, user: str, profile: Profile | None, was: str | None) -> None:
+        """Log that somebody appeared in the list of all users, was renamed, or (None) removed.
+
+        Args:
+            profile: What is known of the user now.
+            was: The name key the user was listed under before, if any.
+        """
+
+    @abstractmethod
+    def statuses(self, room: str, users: Iterable[str]) -> Mapping[str, Presence]:
+        """Return those of the users who are present in the room."""
+
+    @abstractmethod
+    def count(self, room: str) -> int:
+        """Return how many users are present in the room."""
+
+    @abstractmethod
+    def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
+        """Return up to `limit` users present in the room, in name order, after a name key."""
+
+
+class Store(ABC):
+    """One node's handle on the store. Every method may raise StoreUnavailable.
+
+    `sync` does the rest of the contract: what any process, node or not, may ask.
+    """
+
+    sync: SyncStore
+
+    @abstractmethod
+    async def open(self, node: str, lease: float) -> None:
+        """Begin this node's lease, of `lease` seconds. Called once, before anything else.
+
+        Args:
+            node: A name that no other node has, and that is not used again.
+        """
+
+    @abstractmethod
+    async def beat(self) -> Beat:
+        """Renew the lease, or begin a new one if it ran out."""
+
+    @abstractmethod
+    async def close(self, linger: float) -> None:
+        """Beat no more: the lease runs out `linger` seconds from now.
+
+        So a node that is restarted leaves its users the time to come back elsewhere unseen.
+        """
+
+    @abstractmethod
+    async def report(self, reports: Sequence[Report]) -> list[Change]:
+        """Tell this node's view of users; return the changes that it caused.
+
+        Idempotent. Also ends the touches that the reports release.
+
+        Raises:
+            NodeExpelled: the lease has run out; nothing was taken over.
+        """
+
+    @abstractmethod
+    def follow(self, cursor: Cursor) -> AsyncIterator[Batch]:
+        """Yield what is logged after a place, in order, each entry once, waiting for more without end.
+
+        Raises (from the iteration):
+            PositionGone: the log does not reach back to there.
+        """
+
+    @abstractmethod
+    async def snapshot(self) -> Snapshot:
+        """Return the state, and a place from which the log replays everything since."""
+
+    @abstractmethod
+    async def sweep(self) -> list[Change]:
+        """End leases and touches that ran out, a bounded chunk of them; return the changes caused.
+
+        Safe to call from every node at any time.
+        """

@@ -1,0 +1,27 @@
+"""What may go wrong with a store.
+
+::
+
+    StoreError
+    ├── StoreUnavailable    nobody knows whether the call had an effect; call again later
+    ├── NodeExpelled        the store holds nothing of this node any more; beat, then report everyone
+    └── PositionGone        the log no longer reaches back to there; take a snapshot
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Anything a store raises on purpose."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or did not answer in time."""
+
+
+class NodeExpelled(StoreError):
+    """This node's lease ran out, or the store lost its memory."""
+
+
+class PositionGone(StoreError):
+    """The log was trimmed past this position, or has begun a new epoch."""

@@ -1,0 +1,44 @@
+"""``{% load whosonline %}``: a user's live status, and the script that keeps it true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.urls import get_script_prefix
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from ..conf import get_settings
+from ..presence import status
+
+register = template.Library()
+
+
+@register.simple_tag
+def presence_script() -> SafeString:
+    """Load the browser module; it connects, and keeps every mark on the page true."""
+    settings = get_settings()
+    return format_html(
+        '<script type="module" src="{}" data-presence data-socket="{}" data-idle-after="{}"></script>',
+        staticfiles_storage.url("whosonline/whosonline.js"),
+        get_script_prefix() + settings.path,
+        f"{settings.policy.idle_after:g}",
+    )
+
+
+@register.simple_tag
+def presence(user: Any) -> SafeString:
+    """Show a user's status: right at load, and live with :func:`presence_script`.
+
+    Reads the store and the database for this one user; for a list use ``whosonline.presence.statuses``
+    in the view and write the same mark.
+    """
+    word = str(status(user.pk).status)
+    return format_html(
+        '<span class="presence" data-presence-user="{}" data-status="{}">{}</span>',
+        user.pk,
+        word,
+        word.capitalize(),
+    )

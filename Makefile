@@ -8,7 +8,7 @@ export HOST DEBUG
 
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONPATH := src
+export PYTHONPATH := src:.
 # Wheels only: nothing is compiled, so nobody needs a compiler.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 

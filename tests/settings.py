@@ -2,18 +2,16 @@
 
 import os
 
-os.environ.setdefault("SECRET_KEY", "only-for-tests")
-os.environ.setdefault("DEBUG", "0")
-os.environ.setdefault("PLAIN_HTTP", "1")
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
+# As in production, whatever the shell that runs the tests is set to; but over plain HTTP.
+os.environ.update(SECRET_KEY="only-for-tests", DEBUG="0", PLAIN_HTTP="1")
 
-from lobby.settings import *  # noqa: E402, F403
-from lobby.settings import STORAGES  # noqa: E402
+from lobby.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # Nothing is collected for the tests: files have their plain names.
 STORAGES = {
-    **STORAGES,
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }

@@ -39,9 +39,7 @@ def read_settings(values: Any) -> Settings:
     unknown = sorted(str(key) for key in values.keys() - POLICY_KEYS - OWN_KEYS)
     if unknown:
         known = ", ".join(sorted(POLICY_KEYS | OWN_KEYS))
-        raise ImproperlyConfigured(
-            f"WHOSONLINE holds unknown keys: {', '.join(unknown)}. Known are: {known}"
-        )
+        raise ImproperlyConfigured(f"WHOSONLINE holds unknown keys: {', '.join(unknown)}. Known are: {known}")
     for key in OWN_KEYS & values.keys():
         if not isinstance(values[key], str) or not values[key]:
             raise ImproperlyConfigured(f"WHOSONLINE[{key!r}] must be a text, not {values[key]!r}")

@@ -17,7 +17,7 @@ from .core.limits import Strikes, TokenBucket
 from .core.policy import Policy
 from .core.wire import BadMessage, CloseCode, ErrorCode
 from .hub.connection import Connection, frame
-from .hub.hub import Hub, TooManyConnections
+from .hub.hub import Hub, SessionEndedError, TooManyConnectionsError
 from .origins import origin_allowed
 from .runtime import get_hub
 from .sessions import Visitor, session_name, visitor_of
@@ -60,9 +60,7 @@ class PresenceConsumer:
         # Looked up before the handshake ends, so that what the client sends first finds it done.
         visitor = await database_sync_to_async(visitor_of)(_session_key(headers)) if allowed else None
         offered = wire.SUBPROTOCOL in self._scope.get("subprotocols", ())
-        await self._send(
-            {"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None}
-        )
+        await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
         # Refusals come after the handshake: a browser shows no code for one that failed.
         if not allowed:
             await self._refuse(CloseCode.NOT_ALLOWED)
@@ -90,13 +88,12 @@ class PresenceConsumer:
             self._close,
         )
         try:
-            await hub.open(
-                connection,
-                directory.profile(visitor.user),
-                touched=visitor.touched_until > time.time(),
-            )
+            touched = visitor.touched_until > time.time()
+            hub.open(connection, directory.profile(visitor.user), touched=touched)
             await self._read(hub, connection)
-        except TooManyConnections:
+        except SessionEndedError:
+            self._closing = CloseCode.NOT_LOGGED_IN
+        except TooManyConnectionsError:
             self._closing = CloseCode.TOO_MANY_CONNECTIONS
         except asyncio.CancelledError:
             # The hub closes a connection by ending this task; anybody else who does means it.

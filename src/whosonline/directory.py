@@ -52,9 +52,7 @@ def listed() -> models.QuerySet[Any]:
     return users.order_by("_name_key", "pk")
 
 
-def page(
-    after: str | None = None, until: str | None = None, limit: int = 100
-) -> list[AbstractBaseUser]:
+def page(after: str | None = None, until: str | None = None, limit: int = 100) -> list[AbstractBaseUser]:
     """Return up to `limit` users of the list, in name order: after < name key <= until."""
     users = listed()
     if after is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import models
@@ -30,9 +31,7 @@ def save(times: Mapping[str, int]) -> None:
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
         # Users may have been deleted since; and what another process wrote may be later.
-        existing = set(
-            get_user_model()._default_manager.filter(pk__in=batch).values_list("pk", flat=True)
-        )
+        existing = set(get_user_model()._default_manager.filter(pk__in=batch).values_list("pk", flat=True))
         known = load([str(key) for key in batch])
         rows = []
         for key in existing:
@@ -44,7 +43,7 @@ def save(times: Mapping[str, int]) -> None:
         )
 
 
-def to_keys(users: Iterable[str]) -> list[object]:
+def to_keys(users: Iterable[str]) -> list[Any]:
     """Return the primary keys that these ids stand for; ids that can stand for none are left out."""
     field: models.Field = get_user_model()._meta.pk
     keys = []
@@ -54,11 +53,11 @@ def to_keys(users: Iterable[str]) -> list[object]:
         except Exception:  # ValidationError, or whatever a custom field raises: it is nobody's id
             continue
         # Only the plain spelling is an id: "07" or " 7" must not stand for user 7.
-        if str(key) == user and _storable(field, key):
+        if str(key) == user and _storable(key):
             keys.append(key)
     return keys
 
 
-def _storable(field: models.Field, key: object) -> bool:
+def _storable(key: object) -> bool:
     """Return whether the database can compare with this: SQLite refuses integers past 64 bits."""
     return not isinstance(key, int) or -(2**63) <= key < 2**63

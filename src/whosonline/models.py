@@ -10,9 +10,7 @@ from django.utils.translation import gettext_lazy as _
 class LastSeen(models.Model):
     """When a user was last not offline; one row a user, and nothing else."""
 
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+"
-    )
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
     at = models.DateTimeField(_("last seen"))
 
     class Meta:

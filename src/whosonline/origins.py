@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def origin_allowed(
-    origin: str | None, host: str | None, secure: bool, trusted: Iterable[str]
-) -> bool:
+def origin_allowed(origin: str | None, host: str | None, secure: bool, trusted: Iterable[str]) -> bool:
     """Return whether a page of this origin may open a socket.
 
     Args:

@@ -71,9 +71,7 @@ def _site() -> Site:
     )
 
 
-def _load_directory(
-    after: str | None, until: str | None, limit: int
-) -> list[tuple[str, Profile]]:
+def _load_directory(after: str | None, until: str | None, limit: int) -> list[tuple[str, Profile]]:
     return [(str(user.pk), directory.profile(user)) for user in directory.page(after, until, limit)]
 
 

@@ -15,7 +15,7 @@ BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
 
-class ServerMissing(Exception):
+class ServerMissingError(Exception):
     """uvicorn is not installed."""
 
 
@@ -23,7 +23,7 @@ def run(application: Any, *, host: str, port: int, access_log: bool = False) -> 
     """Serve an ASGI application until a signal ends it.
 
     Raises:
-        ServerMissing: uvicorn is not installed.
+        ServerMissingError: uvicorn is not installed.
         OSError: the address cannot be bound.
     """
     config = configure(application, access_log=access_log)
@@ -49,9 +49,7 @@ def configure(application: Any, *, access_log: bool = False) -> Any:
     try:
         import uvicorn
     except ImportError:
-        raise ServerMissing(
-            "uvicorn is not installed: pip install 'django-whosonline[serve]'"
-        ) from None
+        raise ServerMissingError("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
     policy = get_settings().policy
     return uvicorn.Config(
         application,
@@ -75,6 +73,11 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # The kernel gives up a peer that takes nothing: a server can only close a socket politely, and
+            # that waits for the peer. Sockets that are accepted here inherit this.
+            unread = int(get_settings().policy.send_timeout * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
         listener.bind((host, port))
     except OSError:
         listener.close()

@@ -68,9 +68,7 @@ def on_session_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
     transaction.on_commit(lambda: _tell("a deleted session", lambda: sync_store().expel(name)))
 
 
-def before_user_saved(
-    sender: Any, instance: Any, raw: bool, update_fields: Any, **kwargs: Any
-) -> None:
+def before_user_saved(sender: Any, instance: Any, raw: bool, update_fields: Any, **kwargs: Any) -> None:
     """Remember how the user was listed before."""
     instance._whosonline_before = None
     if instance.pk is None or raw or _by_login(update_fields):
@@ -110,15 +108,11 @@ def _listing(user: Any) -> Profile | None:
 def _relist(user: str, now: Profile | None, before: Profile | None) -> None:
     was = before.key if before is not None else None
     # Once the row can be read by those who are told of it.
-    transaction.on_commit(
-        lambda: _tell("a change of users", lambda: sync_store().relist(user, now, was))
-    )
+    transaction.on_commit(lambda: _tell("a change of users", lambda: sync_store().relist(user, now, was)))
 
 
 def _recheck(user: str) -> None:
-    transaction.on_commit(
-        lambda: _tell("a change of a user's rights", lambda: sync_store().recheck(user))
-    )
+    transaction.on_commit(lambda: _tell("a change of a user's rights", lambda: sync_store().recheck(user)))
 
 
 def connect() -> None:

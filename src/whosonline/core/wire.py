@@ -113,7 +113,8 @@ def encode(message: ServerMessage) -> str:
 
 RoomName = Annotated[str, Meta(min_length=1, max_length=100)]
 UserId = Annotated[str, Meta(min_length=1, max_length=100)]
-NameKey = Annotated[str, Meta(max_length=300)]
+# No name holds a NUL, and PostgreSQL refuses to compare with one.
+NameKey = Annotated[str, Meta(max_length=300, pattern=r"^[^\0]*$")]
 
 
 class Range(Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +166,8 @@ def decode(text: str, policy: Policy) -> ClientMessage:
         BadMessage: it is not JSON, not a known message, has a wrong field, or asks for too much.
     """
     # Characters are never more than bytes: the cheap comparison comes first.
-    if len(text) > policy.message_size or len(text.encode()) > policy.message_size:
+    size = policy.message_size
+    if len(text) > size or len(text.encode(errors="surrogatepass")) > size:
         raise BadMessage(f"the message is larger than {policy.message_size} bytes")
     try:
         message = _decoder.decode(text)

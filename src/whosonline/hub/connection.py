@@ -32,9 +32,6 @@ class Owner(Protocol):
     def resync(self, connection: Connection, missed: Kind) -> None:
         """Offer the full state of what the connection missed, now that it has drained."""
 
-    def broken(self, connection: Connection) -> None:
-        """The connection takes nothing any more."""
-
 
 def frame(text: str) -> dict[str, Any]:
     """Return the ASGI event of a text frame; made once, sent to many."""
@@ -53,13 +50,23 @@ class Connection(Watcher):
         session: A name for the login session that it came with, safe to show to the store.
         ticket: What the site needs to ask again whether the connection may stay.
         send: ASGI's send.
-        close: Closes the socket with a code; called once at most.
+        close: Ends the socket with a code, which a peer that is gone never sees; called once at most.
         owner: The hub.
         send_timeout: Seconds that a frame may be in flight.
     """
 
-    __slots__ = ("_close", "_in_flight", "_missed", "_owner", "_send", "_send_timeout", "closed")
-    __slots__ += ("session", "ticket", "user")
+    __slots__ = (
+        "_close",
+        "_in_flight",
+        "_missed",
+        "_owner",
+        "_send",
+        "_send_timeout",
+        "closed",
+        "session",
+        "ticket",
+        "user",
+    )
 
     def __init__(
         self,
@@ -127,9 +134,7 @@ class Connection(Watcher):
         except Exception:
             self._fail()
             return
-        self._in_flight = asyncio.get_running_loop().create_task(
-            self._drain(_resume(sending, waits_for))
-        )
+        self._in_flight = asyncio.get_running_loop().create_task(self._drain(_resume(sending, waits_for)))
 
     async def _drained(self) -> None:
         while self._in_flight is not None:
@@ -152,7 +157,7 @@ class Connection(Watcher):
         logger.debug("a send failed; the connection is given up", exc_info=True)
         if not self.closed:
             self.closed = True
-            self._owner.broken(self)
+            self._close(CloseCode.GOING)
 
 
 @coroutine

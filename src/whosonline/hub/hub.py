@@ -15,6 +15,7 @@ from ..core import wire
 from ..core.connections import Connections
 from ..core.entries import Change, Entry, Expel, Listing, Profile, Recheck
 from ..core.policy import Policy
+from ..core.recent import Recent
 from ..core.replica import Replica
 from ..core.statuses import SITE, Status
 from ..core.views import Views
@@ -42,7 +43,15 @@ class Site:
     refused: Refused
 
 
-class TooManyConnections(Exception):
+HANDSHAKE = 60.0
+"""Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
+
+
+class SessionEndedError(Exception):
+    """The session that a socket came with has been ended."""
+
+
+class TooManyConnectionsError(Exception):
     """The user has as many connections on this node as are allowed."""
 
 
@@ -52,18 +61,13 @@ class Hub:
     All methods are called in the loop that :meth:`start` ran in.
     """
 
-    SAVE_INTERVAL = 1.0
-    """Seconds between two writes of last-seen times, at the least."""
-
-    def __init__(
-        self, store: Store, site: Site, policy: Policy, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, store: Store, site: Site, policy: Policy, clock: Clock | None = None) -> None:
         self.policy = policy
         self.replica = Replica()
         self._site = site
         self._clock = clock or LoopClock()
         self._connections = Connections(policy.grace)
-        self._last_seen = LastSeen(site.load_last_seen, site.save_last_seen)
+        self._last_seen = LastSeen(site.load_last_seen, site.save_last_seen, self._clock)
         self._views = Views(self.replica, self._last_seen.get)
         self._fanout = Fanout(self.replica, self._views, policy, self._clock)
         self._directories = DirectoryLoader(
@@ -74,8 +78,10 @@ class Hub:
         self._epoch: tuple[str, ...] | None = None
         self._held: set[tuple[str, str]] = set()
         self._held_timer: Timer | None = None
+        # What happens to a session or a user while a socket of theirs is on its way must not be missed.
+        self._expelled = Recent(HANDSHAKE)
+        self._rechecked = Recent(HANDSHAKE)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._saving: asyncio.Task[None] | None = None
 
     # Life
 
@@ -91,11 +97,10 @@ class Hub:
             if timer is not None:
                 timer.cancel()
         await self._node.stop()
-        tasks = [*self._tasks, *([self._saving] if self._saving is not None else [])]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._save_parting()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._last_seen.stop(self._connections.users())
 
     # A socket's calls
 
@@ -110,27 +115,29 @@ class Hub:
         """Return a connection for a socket; :meth:`open` counts it in."""
         return Connection(user, session, ticket, send, close, self, self.policy.send_timeout)
 
-    async def open(self, connection: Connection, profile: Profile, *, touched: bool) -> None:
+    def open(self, connection: Connection, profile: Profile, *, touched: bool) -> None:
         """Count a connection in, and welcome it.
 
         Args:
             touched: Whether a login touch of its session may still stand; it ends with this.
 
         Raises:
-            TooManyConnections: the limit of :attr:`Policy.connections_per_user` is reached.
+            SessionEndedError: its session was ended while the socket was on its way here.
+            TooManyConnectionsError: the limit of :attr:`Policy.connections_per_user` is reached.
         """
-        user = connection.user
+        user, now = connection.user, self._clock.time()
+        if self._expelled.holds(connection.session, now):
+            raise SessionEndedError(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
-            raise TooManyConnections(user)
+            raise TooManyConnectionsError(user)
         self._connections.open(connection, user, connection.session, profile, touched=touched)
         self._node.report_soon()
-        await connection.send(frame(wire.encode(wire.Welcome(user, self._fanout.online))))
-        if connection.closed:
-            return
         self._views.join(connection)
-        # The count may have changed while the welcome was on its way.
+        connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.online))), Kind.UPDATE)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
+        if self._rechecked.holds(user, now):
+            self._spawn(self._recheck(user))
 
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
@@ -155,9 +162,7 @@ class Hub:
                 self._node.report_soon()
             case wire.Enter(room):
                 if len(self._connections.rooms(connection)) > self.policy.rooms_per_connection:
-                    raise wire.BadMessage(
-                        f"a connection may enter {self.policy.rooms_per_connection} rooms"
-                    )
+                    raise wire.BadMessage(f"a connection may enter {self.policy.rooms_per_connection} rooms")
                 self._connections.enter(connection, room)
                 self._node.report_soon()
             case wire.Leave(room):
@@ -166,10 +171,6 @@ class Hub:
 
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
-
-    def broken(self, connection: Connection) -> None:
-        # Counted out by the socket's own task, which ends by this.
-        connection._close(CloseCode.GOING)
 
     def _watch(self, connection: Connection, message: wire.Watch) -> None:
         if message.directory is not UNSET:
@@ -223,15 +224,15 @@ class Hub:
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
                 case Expel(session):
+                    self._expelled.add(session, self._clock.time())
                     self._expel(self._connections.of_session(session))
                 case Recheck(user):
+                    self._rechecked.add(user, self._clock.time())
                     self._spawn(self._recheck(user))
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
-        self._last_seen.to_save(changes)
-        if self._last_seen.unsaved and self._saving is None:
-            self._saving = asyncio.create_task(self._save_soon())
+        self._last_seen.save_soon(changes)
 
     def on_degraded(self, degraded: bool) -> None:
         self._fanout.set_degraded(degraded)
@@ -294,28 +295,6 @@ class Hub:
         for user in await self._last_seen.learn(users):
             self._views.mark_user(user)
         self._fanout.flush_soon()
-
-    async def _save_soon(self) -> None:
-        """Write last-seen times down, together, until there is nothing left to write."""
-        try:
-            while self._last_seen.unsaved:
-                await self._clock.sleep(self.SAVE_INTERVAL)
-                try:
-                    await self._last_seen.save()
-                except Exception:
-                    logger.exception("last-seen times could not be saved; trying again soon")
-        finally:
-            self._saving = None
-
-    async def _save_parting(self) -> None:
-        """Write down everybody of this node: if the store ends with it, nobody else will."""
-        now = time.time()
-        for user in self._connections.users():
-            self._last_seen.note_parting(user, now)
-        try:
-            await self._last_seen.save()
-        except Exception:
-            logger.exception("last-seen times could not be saved")
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(self._logged(work))

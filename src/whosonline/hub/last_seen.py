@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ..core.entries import Change
 from ..core.statuses import SITE
+from .clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +19,9 @@ Load = Callable[[list[str]], Awaitable[Mapping[str, int]]]
 Save = Callable[[Mapping[str, int]], Awaitable[None]]
 """Writes down when users were last seen; a later time always wins."""
 
+SAVE_INTERVAL = 1.0
+"""Seconds between two writes, at the least."""
+
 REMEMBERED = 50_000
 """Users whose times are kept in memory; those longest unasked-for are looked up again."""
 
@@ -23,11 +29,13 @@ REMEMBERED = 50_000
 class LastSeen:
     """What this node knows of when users were last seen, and what it has still to write down."""
 
-    def __init__(self, load: Load, save: Save) -> None:
+    def __init__(self, load: Load, save: Save, clock: Clock) -> None:
         self._load = load
         self._save = save
+        self._clock = clock
         self._known: dict[str, int | None] = {}
         self._unsaved: dict[str, int] = {}
+        self._saving: asyncio.Task[None] | None = None
 
     def get(self, user: str) -> int | None:
         return self._known.get(user)
@@ -48,25 +56,41 @@ class LastSeen:
                 self._remember(user, found.get(user))
         return [user for user in unknown if self._known.get(user) is not None]
 
-    def to_save(self, caused: Iterable[Change]) -> None:
-        """Have the changes that this node caused written down by the next :meth:`save`.
+    def save_soon(self, caused: Iterable[Change]) -> None:
+        """Have the changes that this node caused written down, together with what comes soon after.
 
         Comings count as much as goings: if everything is killed, the time of coming is what remains.
         """
         for change in caused:
             if change.room == SITE:
                 self._unsaved[change.user] = int(change.at)
+        if self._unsaved and self._saving is None:
+            self._saving = asyncio.create_task(self._save_all())
 
-    def note_parting(self, user: str, at: float) -> None:
-        """Have a user's time written down who is present while this node ends."""
-        self._unsaved[user] = int(at)
+    async def stop(self, present: Iterable[str]) -> None:
+        """Write down what is left, and those who are present: if the store ends too, nobody else will."""
+        if self._saving is not None:
+            self._saving.cancel()
+            await asyncio.gather(self._saving, return_exceptions=True)
+        now = int(time.time())
+        self._unsaved.update((user, now) for user in present)
+        try:
+            await self._save_batch()
+        except Exception:
+            logger.exception("last-seen times could not be saved")
 
-    @property
-    def unsaved(self) -> bool:
-        return bool(self._unsaved)
+    async def _save_all(self) -> None:
+        try:
+            while self._unsaved:
+                await self._clock.sleep(SAVE_INTERVAL)
+                try:
+                    await self._save_batch()
+                except Exception:
+                    logger.exception("last-seen times could not be saved; trying again soon")
+        finally:
+            self._saving = None
 
-    async def save(self) -> None:
-        """Write down what is to be saved; on failure it is kept for the next time."""
+    async def _save_batch(self) -> None:
         batch, self._unsaved = self._unsaved, {}
         if not batch:
             return

@@ -91,9 +91,7 @@ class Node:
         """Have the store told what has changed."""
         self._to_report.set()
 
-    async def _repeat(
-        self, name: str, step: Callable[[], Awaitable[None]], interval: float
-    ) -> None:
+    async def _repeat(self, name: str, step: Callable[[], Awaitable[None]], interval: float) -> None:
         failures = 0
         while True:
             try:

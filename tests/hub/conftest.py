@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from whosonline.core import wire
+from whosonline.core.entries import Profile
+from whosonline.core.policy import Policy
+from whosonline.hub.connection import Connection
+from whosonline.hub.hub import Hub, Site
+from whosonline.stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
+from whosonline.testing.clock import ManualClock, settle
+from whosonline.testing.sockets import RecordingSocket
+
+
+class Tab:
+    """A browser's tab: a socket of a person at a hub."""
+
+    def __init__(self, hub: Hub, user: str, session: str) -> None:
+        self.hub = hub
+        self.socket = RecordingSocket()
+        self.connection = hub.connection(user, session, session, self.socket.send, self._closed)
+
+    def _closed(self, code: wire.CloseCode) -> None:
+        self.socket.close(code)
+        self.hub.close(self.connection)  # as the consumer does when its task ends
+
+    def close(self) -> None:
+        self.hub.close(self.connection)
+
+    async def say(self, text: str) -> None:
+        self.hub.handle(self.connection, wire.decode(text, self.hub.policy))
+        await settle()
+
+    def take(self, kind: str | None = None) -> list[dict[str, Any]]:
+        messages = self.socket.take()
+        return [message for message in messages if kind in (None, message["type"])]
+
+
+class People:
+    """The site's database, as far as the hub asks: the list of users, and when they were last seen."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, Profile] = {}
+        self.seen: dict[str, int] = {}
+        self.refused: set[str] = set()
+        self.queries: list[str] = []
+        self.failures: Counter[str] = Counter()
+
+    def site(self) -> Site:
+        return Site(self.load_directory, self.load_last_seen, self.save_last_seen, self.find_refused)
+
+    async def load_directory(
+        self, after: str | None, until: str | None, limit: int
+    ) -> list[tuple[str, Profile]]:
+        self._query("directory")
+        rows = sorted(self.listed.items(), key=lambda row: row[1].key)
+        return [
+            (user, profile)
+            for user, profile in rows
+            if (after is None or after < profile.key) and (until is None or profile.key <= until)
+        ][:limit]
+
+    async def load_last_seen(self, users: list[str]) -> dict[str, int]:
+        self._query("last seen")
+        return {user: self.seen[user] for user in users if user in self.seen}
+
+    async def save_last_seen(self, times: dict[str, int]) -> None:
+        self._query("save")
+        self.seen.update(times)
+
+    async def find_refused(self, connections: list[Connection]) -> Iterable[Connection]:
+        self._query("refused")
+        return [connection for connection in connections if connection.user in self.refused]
+
+    def _query(self, what: str) -> None:
+        self.queries.append(what)
+        if self.failures[what]:
+            self.failures[what] -= 1
+            raise OSError("the database is away")
+
+
+class World:
+    """Several nodes on one store, under one clock."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self.clock = ManualClock()
+        self.backend = MemoryBackend(self.clock.time, self.clock.wall)
+        self.sync = MemorySyncStore(self.backend)
+        self.people = People()
+
+    async def node(self, store: Any = None, **policy: Any) -> Hub:
+        """Start another node."""
+        store = store or MemoryStore(self.backend)
+        hub = Hub(store, self.people.site(), Policy(**policy), self.clock)
+        hub.start()
+        self._stack.push_async_callback(hub.stop)
+        await settle()
+        return hub
+
+    async def tab(self, hub: Hub, user: str, session: str = "", touched: bool = False) -> Tab:
+        """Open a tab, and forget what it was told so far."""
+        tab = Tab(hub, user, session or f"session of {user}")
+        hub.open(tab.connection, Profile(user, user.title()), touched=touched)
+        await settle()
+        await self.clock.advance(hub.policy.count_interval)
+        tab.take()
+        return tab
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        yield World(stack)

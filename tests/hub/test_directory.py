@@ -1,0 +1,100 @@
+"""The list of all users, live."""
+
+from __future__ import annotations
+
+from whosonline.core.entries import Profile
+
+from .conftest import Tab, World
+
+WATCH = '{"type":"watch","directory":{"after":null,"until":"m"}}'
+
+
+def relist(world: World, user: str, key: str | None, was: str | None) -> None:
+    world.sync.relist(user, Profile(key, key.title()) if key else None, was)
+
+
+async def looking(world: World) -> Tab:
+    world.people.listed = {"1": Profile("ann", "Ann"), "2": Profile("zoe", "Zoe")}
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say(WATCH)
+    await world.clock.advance(1)
+    return tab
+
+
+async def test_the_part_that_is_watched_comes_in_full_first(world: World):
+    tab = await looking(world)
+    assert tab.take() == [
+        {"type": "directory", "reset": True, "added": [{"id": "1", "name": "Ann", "key": "ann"}]}
+    ]
+
+
+async def test_who_signs_up_is_added_and_who_is_elsewhere_in_the_list_is_not(world: World):
+    tab = await looking(world)
+    tab.take()
+    relist(world, "3", "cy", None)
+    relist(world, "4", "yan", None)
+    await world.clock.advance(1)
+    assert tab.take() == [{"type": "directory", "added": [{"id": "3", "name": "Cy", "key": "cy"}]}]
+
+
+async def test_who_is_renamed_within_the_part_out_of_it_or_into_it_is_shown_so(world: World):
+    tab = await looking(world)
+    tab.take()
+    relist(world, "1", "abe", "ann")
+    await world.clock.advance(1)
+    assert tab.take() == [{"type": "directory", "added": [{"id": "1", "name": "Abe", "key": "abe"}]}]
+    relist(world, "1", "xan", "abe")
+    await world.clock.advance(1)
+    assert tab.take() == [{"type": "directory", "removed": ["1"]}]
+    relist(world, "2", "bea", "zoe")
+    await world.clock.advance(1)
+    assert tab.take() == [{"type": "directory", "added": [{"id": "2", "name": "Bea", "key": "bea"}]}]
+
+
+async def test_who_is_removed_disappears(world: World):
+    tab = await looking(world)
+    tab.take()
+    relist(world, "1", None, "ann")
+    relist(world, "2", None, "zoe")
+    await world.clock.advance(1)
+    assert tab.take() == [{"type": "directory", "removed": ["1"]}]
+
+
+async def test_a_part_is_read_once_for_all_who_look_at_it(world: World):
+    tab = await looking(world)
+    other = await world.tab(tab.hub, "eve")
+    await other.say(WATCH)
+    assert len(other.take("directory")) == 1
+    assert world.people.queries.count("directory") == 1
+
+
+async def test_a_part_that_could_not_be_read_comes_when_the_database_is_back(world: World):
+    world.people.failures["directory"] = 2
+    tab = await looking(world)
+    assert tab.take() == []
+    await world.clock.advance(10)
+    assert len(tab.take("directory")) == 1
+
+
+async def test_a_change_while_the_part_is_being_read_is_not_lost(world: World):
+    world.people.failures["directory"] = 1
+    tab = await looking(world)
+    relist(world, "1", "abe", "ann")
+    relist(world, "5", "eli", None)
+    await world.clock.advance(10)
+    (told,) = tab.take("directory")
+    assert [(row["id"], row["key"]) for row in told["added"]] == [("1", "abe"), ("5", "eli")]
+
+
+async def test_a_new_name_is_told_with_the_presence_too(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await world.tab(hub, "ann")
+    await tab.say('{"type":"watch","room":"site"}')
+    tab.take()
+    world.sync.relist("ann", Profile("zan", "Zan"), "ann")
+    await world.clock.advance(1)
+    (update,) = tab.take("update")
+    assert update["page"]["put"] == [{"id": "ann", "name": "Zan", "key": "zan", "status": "online"}]
+    assert update["page"]["order"] == ["bob", "ann"]

@@ -1,0 +1,126 @@
+"""When changes go out: the first at once, then in ticks, and the truth at the end of each."""
+
+from __future__ import annotations
+
+from whosonline.core.entries import Profile
+from whosonline.hub import fanout
+from whosonline.testing.clock import settle
+
+from .conftest import Tab, World
+
+
+def arrive(hub, user: str) -> Tab:
+    tab = Tab(hub, user, f"session of {user}")
+    hub.open(tab.connection, Profile(user, user), touched=False)
+    return tab
+
+
+async def test_the_first_change_after_a_quiet_spell_goes_at_once_and_the_rest_with_the_tick(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","users":["u0","u1","u2"]}')
+    await world.clock.advance(1)
+    tab.take()
+    for user in ("u0", "u1", "u2"):
+        arrive(hub, user)
+        await settle()
+    (first,) = tab.take()
+    assert first["users"] == {"u0": {"status": "online"}}
+    await world.clock.advance(0.099)
+    assert tab.take() == []
+    await world.clock.advance(0.001)
+    (second,) = tab.take()
+    assert second["users"] == {"u1": {"status": "online"}, "u2": {"status": "online"}}
+
+
+async def test_on_off_on_within_a_tick_is_nothing(world: World):
+    hub = await world.node(grace=0)
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","users":["ann","cy"]}')
+    ann = arrive(hub, "ann")
+    await world.clock.advance(1)
+    tab.take()
+    arrive(hub, "cy")
+    await settle()
+    assert len(tab.take()) == 1  # the next tick is not due yet
+    ann.close()
+    await world.clock.advance(0.03)
+    arrive(hub, "ann")
+    await world.clock.advance(0.9)
+    assert tab.take() == []
+
+
+async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await world.clock.advance(1)
+    for number in range(20):
+        arrive(hub, f"u{number}")
+        await world.clock.advance(0.1)
+    told = [message["online"] for message in tab.take()]
+    assert told == [2, 11, 21]
+
+
+async def test_a_page_stays_in_name_order_and_within_its_limit(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","room":"site","limit":2}')
+    (update,) = tab.take()
+    assert update["page"]["order"] == ["bob"]
+    for user, order in (("cy", ["bob", "cy"]), ("ann", ["ann", "bob"])):
+        arrive(hub, user)
+        await world.clock.advance(1)
+        (update,) = tab.take("update")
+        assert update["page"]["order"] == order
+    assert update["page"]["drop"] == ["cy"]
+    arrive(hub, "zoe")  # beyond the page
+    await world.clock.advance(1)
+    assert [message for message in tab.take() if "page" in message] == []
+
+
+async def test_one_watch_of_two_is_told_everything_again_in_full(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","users":["ann"]}')
+    await tab.say('{"type":"watch","room":"site"}')
+    update = tab.take()[-1]
+    assert set(update["users"]) == {"ann"}
+    assert update["page"]["reset"]
+
+
+async def test_a_long_flush_lets_the_loop_have_its_turns_and_loses_nobody(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)  # after every single frame
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(5)]
+    for tab in tabs:
+        await tab.say('{"type":"watch","users":["ann"]}')
+        tab.take()
+    arrive(hub, "ann")
+    tabs[4].close()
+    await world.clock.advance(1)
+    for tab in tabs[:4]:
+        assert [update["users"] for update in tab.take() if "users" in update] == [
+            {"ann": {"status": "online"}}
+        ]
+
+
+async def test_connections_that_watch_the_same_share_one_window(world: World):
+    hub = await world.node()
+    for number in range(3):
+        tab = await world.tab(hub, f"w{number}")
+        await tab.say('{"type":"watch","users":["ann","bob"]}')
+    assert len(hub._views._users) == 1
+
+
+async def test_nothing_is_left_of_what_nobody_watches(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    for text in (
+        '{"type":"watch","users":["ann","bob"]}',
+        '{"type":"watch","room":"site"}',
+        '{"type":"watch","directory":{}}',
+    ):
+        await tab.say(text)
+    tab.close()
+    views = hub._views
+    assert not any((views._users, views._pages, views._ranges, views._watching, views._views))

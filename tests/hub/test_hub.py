@@ -1,0 +1,282 @@
+"""What people at several nodes see of each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from whosonline.core.entries import Profile
+from whosonline.core.wire import BadMessage, CloseCode
+from whosonline.hub.hub import SessionEndedError, TooManyConnectionsError
+from whosonline.testing.clock import settle
+
+from .conftest import Tab, World
+
+WATCH_ANN = '{"type":"watch","users":["ann"]}'
+
+
+def statuses(messages: list[dict]) -> list[str]:
+    """Return the statuses of ann that the messages tell, in order."""
+    return [message["users"]["ann"]["status"] for message in messages if "ann" in message.get("users", {})]
+
+
+async def watcher(world: World, hub) -> Tab:
+    tab = await world.tab(hub, "bob")
+    await tab.say(WATCH_ANN)
+    tab.take()
+    return tab
+
+
+async def test_a_connection_is_welcomed_and_then_told_the_count(world):
+    hub = await world.node()
+    tab = Tab(hub, "ann", "s")
+    hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
+    await settle()
+    assert tab.take() == [
+        {"type": "welcome", "you": "ann", "online": 0, "room": "site", "protocol": 1},
+        {"type": "update", "online": 1},
+    ]
+
+
+async def test_who_comes_is_seen_at_once_on_every_node(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    await world.clock.advance(1)
+    other = Tab(there, "ann", "s")
+    there.open(other.connection, Profile("ann", "Ann"), touched=False)
+    await settle()
+    assert statuses(tab.take()) == ["online"]
+
+
+async def test_the_last_tab_closed_shows_after_the_grace(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    ann = await world.tab(hub, "ann")
+    tab.take()
+    ann.close()
+    await world.clock.advance(4.9)
+    assert statuses(tab.take()) == []
+    await world.clock.advance(0.2)
+    assert statuses(tab.take()) == ["offline"]
+
+
+async def test_a_reload_within_the_grace_shows_nobody_anything(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    ann = await world.tab(hub, "ann")
+    tab.take()
+    ann.close()
+    await world.clock.advance(2)
+    await world.tab(hub, "ann")
+    await world.clock.advance(30)
+    assert tab.take() == []
+
+
+async def test_a_reload_that_comes_to_another_node_shows_nobody_anything(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    ann = await world.tab(here, "ann")
+    tab.take()
+    ann.close()
+    await world.clock.advance(2)
+    await world.tab(there, "ann")
+    await world.clock.advance(30)
+    assert tab.take() == []
+
+
+async def test_one_of_two_tabs_closed_shows_nobody_anything(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    first, _ = await world.tab(hub, "ann"), await world.tab(hub, "ann")
+    tab.take()
+    first.close()
+    await world.clock.advance(30)
+    assert tab.take() == []
+
+
+async def test_away_is_shown_when_every_tab_is_idle_and_online_when_one_is_not(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    first, second = await world.tab(hub, "ann"), await world.tab(hub, "ann")
+    tab.take()
+    await first.say('{"type":"idle"}')
+    await world.clock.advance(1)
+    assert statuses(tab.take()) == []
+    await second.say('{"type":"idle"}')
+    await world.clock.advance(1)
+    assert statuses(tab.take()) == ["away"]
+    await first.say('{"type":"active"}')
+    await world.clock.advance(1)
+    assert statuses(tab.take()) == ["online"]
+
+
+async def test_logging_out_closes_the_sessions_sockets_everywhere_and_skips_the_grace(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    ann, also_ann = await world.tab(here, "ann", "s"), await world.tab(there, "ann", "s")
+    tab.take()
+    world.backend.expel("s", "ann")
+    await settle()
+    assert (ann.socket.closed_with, also_ann.socket.closed_with) == (CloseCode.NOT_LOGGED_IN,) * 2
+    await world.clock.advance(0.1)
+    assert statuses(tab.take()) == ["offline"]
+
+
+async def test_logging_out_of_one_session_leaves_another_of_the_same_user_alone(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    laptop, phone = await world.tab(hub, "ann", "laptop"), await world.tab(hub, "ann", "phone")
+    tab.take()
+    world.backend.expel("laptop", "ann")
+    await world.clock.advance(30)
+    assert laptop.socket.closed_with is CloseCode.NOT_LOGGED_IN
+    assert phone.socket.closed_with is None
+    assert statuses(tab.take()) == []
+
+
+async def test_a_log_out_while_the_socket_is_on_its_way_is_not_missed(world):
+    hub = await world.node()
+    tab = Tab(hub, "ann", "s")
+    world.backend.expel("s", "ann")
+    await settle()
+    with pytest.raises(SessionEndedError):
+        hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
+
+
+async def test_a_user_who_is_refused_while_the_socket_is_on_its_way_is_closed(world):
+    hub = await world.node()
+    world.sync.recheck("ann")
+    await settle()
+    world.people.refused.add("ann")
+    tab = await world.tab(hub, "ann")
+    assert tab.socket.closed_with is CloseCode.NOT_LOGGED_IN
+
+
+async def test_a_recheck_closes_who_may_not_stay_and_leaves_the_others(world):
+    hub = await world.node()
+    ann, bob = await world.tab(hub, "ann"), await world.tab(hub, "bob")
+    world.people.refused.add("ann")
+    for user in ("ann", "bob"):
+        world.sync.recheck(user)
+    await settle()
+    assert ann.socket.closed_with is CloseCode.NOT_LOGGED_IN
+    assert bob.socket.closed_with is None
+
+
+async def test_a_login_counts_until_its_page_has_come_and_the_page_takes_over(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    world.backend.touch("ann", Profile("ann", "Ann"), "s", 30)
+    await settle()
+    assert statuses(tab.take()) == ["online"]
+    ann = await world.tab(hub, "ann", "s", touched=True)
+    ann.close()
+    await world.clock.advance(6)
+    assert statuses(tab.take()) == ["offline"]
+
+
+async def test_no_more_connections_than_the_policy_allows(world):
+    hub = await world.node(connections_per_user=2)
+    first, _ = await world.tab(hub, "ann"), await world.tab(hub, "ann")
+    third = Tab(hub, "ann", "s")
+    with pytest.raises(TooManyConnectionsError):
+        hub.open(third.connection, Profile("ann", "Ann"), touched=False)
+    first.close()  # who lingers does not count
+    hub.open(third.connection, Profile("ann", "Ann"), touched=False)
+
+
+async def test_a_killed_node_s_people_are_gone_within_lease_and_sweep(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    await world.tab(there, "ann")
+    tab.take()
+    for task in there._node._tasks:
+        task.cancel()
+    await world.clock.advance(9.9 - 3)
+    assert statuses(tab.take()) == []
+    await world.clock.advance(3 + 1.2)
+    assert statuses(tab.take()) == ["offline"]
+
+
+async def test_a_node_that_ends_leaves_its_people_the_grace_to_come_back(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    await world.tab(there, "ann")
+    tab.take()
+    await there.stop()
+    await world.clock.advance(4)
+    assert statuses(tab.take()) == []
+    await world.clock.advance(3)
+    assert statuses(tab.take()) == ["offline"]
+
+
+async def test_a_store_that_lost_its_memory_shows_nobody_anything(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    await tab.say('{"type":"watch","room":"site"}')
+    await world.tab(there, "ann")
+    tab.take()
+    world.backend.wipe()
+    await world.clock.advance(60)
+    assert tab.take() == []
+    assert world.backend.count("site") == 2
+
+
+async def test_who_left_while_the_store_lost_its_memory_is_gone_after_a_lease(world):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, here)
+    await world.tab(there, "ann")
+    tab.take()
+    for task in there._node._tasks:
+        task.cancel()
+    world.backend.wipe()
+    await world.clock.advance(9)
+    assert statuses(tab.take()) == []
+    await world.clock.advance(2)
+    assert statuses(tab.take()) == ["offline"]
+
+
+async def test_a_room_is_a_list_of_its_own(world):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","room":"doc:42"}')
+    (update,) = tab.take()
+    assert update["page"] == {"room": "doc:42", "after": None, "reset": True, "put": [], "order": []}
+    ann = await world.tab(hub, "ann")
+    tab.take()
+    await ann.say('{"type":"enter","room":"doc:42"}')
+    await world.clock.advance(0.1)
+    (update,) = tab.take()
+    row = {"id": "ann", "name": "Ann", "key": "ann", "status": "online"}
+    assert update == {
+        "type": "update",
+        "page": {"room": "doc:42", "after": None, "put": [row], "order": ["ann"]},
+    }
+    await ann.say('{"type":"leave","room":"doc:42"}')
+    await world.clock.advance(0.1)
+    (update,) = tab.take()
+    assert update["page"] == {"room": "doc:42", "after": None, "drop": ["ann"]}
+
+
+async def test_no_more_rooms_than_the_policy_allows(world):
+    hub = await world.node(rooms_per_connection=1)
+    ann = await world.tab(hub, "ann")
+    await ann.say('{"type":"enter","room":"a"}')
+    with pytest.raises(BadMessage, match="may enter 1 room"):
+        await ann.say('{"type":"enter","room":"b"}')
+
+
+async def test_nothing_is_told_of_what_is_watched_no_more(world):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    for watch, unwatch in (
+        (WATCH_ANN, '{"type":"unwatch","users":true}'),
+        ('{"type":"watch","room":"site"}', '{"type":"unwatch","room":"site"}'),
+        ('{"type":"watch","directory":{}}', '{"type":"unwatch","directory":true}'),
+    ):
+        await tab.say(watch)
+        await tab.say(unwatch)
+    tab.take()
+    await world.tab(hub, "ann")
+    world.sync.relist("zoe", Profile("zoe", "Zoe"), None)
+    await world.clock.advance(1)
+    assert tab.take() == [{"type": "update", "online": 2}]

@@ -1,0 +1,69 @@
+"""When users were last seen: told, looked up, and written down."""
+
+from __future__ import annotations
+
+from whosonline.testing.clock import EPOCH, settle
+
+from .conftest import World
+
+WATCH = '{"type":"watch","users":["ann","cy"]}'
+
+
+async def test_who_leaves_was_last_seen_now(world: World):
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    await bob.say(WATCH)
+    ann = await world.tab(hub, "ann")
+    bob.take()
+    ann.close()
+    left_at = world.clock.wall()
+    await world.clock.advance(10)
+    (update,) = [message for message in bob.take() if "users" in message]
+    assert update["users"] == {"ann": {"status": "offline", "last_seen": int(left_at + 5)}}
+
+
+async def test_who_was_offline_all_along_is_looked_up_once_for_all_who_ask(world: World):
+    world.people.seen = {"ann": 1_600_000_000}
+    hub = await world.node()
+    for user in ("bob", "eve"):
+        tab = await world.tab(hub, user)
+        await tab.say(WATCH)
+        await world.clock.advance(1)
+        assert tab.take()[-1]["users"] == {
+            "ann": {"status": "offline", "last_seen": 1_600_000_000},
+        } | ({"cy": {"status": "offline"}} if user == "eve" else {})
+    assert world.people.queries.count("last seen") == 1
+
+
+async def test_comings_and_goings_are_written_down_together(world: World):
+    hub = await world.node()
+    tabs = [await world.tab(hub, user) for user in ("ann", "cy")]
+    await world.clock.advance(5)
+    world.people.queries.clear()
+    for tab in tabs:
+        tab.close()
+    await world.clock.advance(5)
+    await world.clock.advance(2)
+    assert world.people.queries == ["save"]
+    assert world.people.seen["ann"] == world.people.seen["cy"]
+    assert world.people.seen["ann"] > EPOCH
+
+
+async def test_what_could_not_be_written_down_is_written_later(world: World):
+    hub = await world.node()
+    world.people.failures["save"] = 3
+    await world.tab(hub, "ann")
+    await world.clock.advance(2)
+    assert "ann" not in world.people.seen
+    await world.clock.advance(5)
+    assert "ann" in world.people.seen
+
+
+async def test_who_is_present_when_the_server_ends_is_written_down(world: World):
+    hub = await world.node()
+    await world.tab(hub, "ann")
+    await world.clock.advance(60)
+    world.people.seen.clear()
+    await hub.stop()
+    await settle()
+    assert "ann" in world.people.seen

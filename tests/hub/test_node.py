@@ -1,0 +1,155 @@
+"""While the store is away: sockets stay, statuses hold, and everything converges after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whosonline.core.entries import Profile
+from whosonline.stores.errors import StoreUnavailable
+from whosonline.stores.memory import MemoryBackend, MemoryStore
+
+from .conftest import Tab, World
+
+
+class FaultyStore:
+    """A store that can be unplugged; what was sent may have arrived, or not."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.sync = store.sync
+        self.away = False
+        self.lose_answers = False
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if self.away and not self.lose_answers:
+                raise StoreUnavailable("unplugged")
+            answer = await method(*arguments)
+            if self.away:
+                raise StoreUnavailable("the answer was lost")
+            return answer
+
+        return call
+
+    async def follow(self, cursor: Any) -> Any:
+        async for batch in self._store.follow(cursor):
+            if self.away:
+                raise StoreUnavailable("unplugged")
+            yield batch
+
+
+async def unplugged_world(world: World, **policy: Any):
+    store = FaultyStore(MemoryStore(world.backend))
+    hub = await world.node(store, **policy)
+    bob = await world.tab(hub, "bob")
+    await bob.say('{"type":"watch","users":["ann","cy"]}')
+    bob.take()
+    return store, hub, bob
+
+
+async def test_the_outage_is_told_and_its_end_too_and_nobody_is_shown_offline(world: World):
+    store, hub, bob = await unplugged_world(world)
+    await world.tab(hub, "ann")
+    bob.take()
+    store.away = True
+    await world.clock.advance(5)
+    assert bob.take() == [{"type": "notice", "state": "degraded"}]
+    late = await world.tab(hub, "cy")
+    assert not late.connection.closed
+    # The store can be reached again before any other node has judged the lease.
+    store.away = False
+    await world.clock.advance(10)
+    told = bob.take()
+    assert {"type": "notice", "state": "ok"} in told
+    assert [message["users"] for message in told if "users" in message] == [{"cy": {"status": "online"}}]
+
+
+async def test_who_comes_during_the_outage_is_told_of_it(world: World):
+    store, hub, _ = await unplugged_world(world)
+    store.away = True
+    await world.clock.advance(5)
+    other = Tab(hub, "cy", "s")
+    hub.open(other.connection, Profile("cy", "Cy"), touched=False)
+    assert [message["type"] for message in other.take()] == ["welcome", "notice"]
+
+
+async def test_a_report_whose_answer_was_lost_is_made_again_and_changes_nothing(world: World):
+    store, hub, bob = await unplugged_world(world)
+    store.away = store.lose_answers = True
+    await world.tab(hub, "ann")
+    await world.clock.advance(2)
+    store.away = False
+    await world.clock.advance(5)
+    assert world.backend.statuses("site", ["ann"])["ann"].status == "online"
+    assert [message["users"] for message in bob.take() if "users" in message] == [
+        {"ann": {"status": "online"}}
+    ]
+
+
+async def test_a_node_that_was_expelled_reports_everyone_anew(world: World):
+    store, hub, _ = await unplugged_world(world)
+    other = await world.node()
+    await world.tab(hub, "ann")
+    eve = await world.tab(other, "eve")
+    await eve.say('{"type":"watch","users":["ann"]}')
+    eve.take()
+    store.away = True
+    await world.clock.advance(15)
+    assert [message["users"]["ann"]["status"] for message in eve.take() if "users" in message] == ["offline"]
+    store.away = False
+    await world.clock.advance(5)
+    assert [message["users"]["ann"]["status"] for message in eve.take() if "users" in message] == ["online"]
+
+
+async def test_who_left_during_the_outage_is_gone_after_it(world: World):
+    store, hub, bob = await unplugged_world(world)
+    ann = await world.tab(hub, "ann")
+    bob.take()
+    store.away = True
+    await world.clock.advance(1)
+    ann.close()
+    await world.clock.advance(6)
+    store.away = False
+    await world.clock.advance(5)
+    assert world.backend.statuses("site", ["ann"]) == {}
+    assert [m["users"]["ann"]["status"] for m in bob.take() if "users" in m] == ["offline"]
+
+
+async def test_tries_are_spaced_out_while_the_store_is_away(world: World):
+    store, _, _ = await unplugged_world(world)
+    store.away = True
+    store.calls.clear()
+    await world.clock.advance(60)
+    # Four loops, each after half a beat to a whole one, and the first few tries sooner.
+    assert len(store.calls) <= 4 * (60 / 1.5 + 6)
+
+
+async def test_an_idle_node_asks_the_store_only_to_beat_and_to_sweep(world: World):
+    store, hub, _ = await unplugged_world(world)
+    for number in range(50):
+        await world.tab(hub, f"u{number}")
+    await world.clock.advance(10)
+    store.calls.clear()
+    await world.clock.advance(30)
+    assert set(store.calls) == {"beat", "sweep"}
+    assert len(store.calls) == 10 + 30
+
+
+async def test_a_log_that_was_trimmed_is_made_good_by_a_snapshot(world: World):
+    world.backend = MemoryBackend(world.clock.time, world.clock.wall, log_length=3)
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    await bob.say('{"type":"watch","users":["ann"]}')
+    bob.take()
+    for number in range(10):
+        world.backend.touch(f"u{number}", Profile("k", "n"), "s", 100)
+    world.backend.touch("ann", Profile("ann", "Ann"), "s", 100)
+    for number in range(10, 20):
+        world.backend.touch(f"u{number}", Profile("k", "n"), "s", 100)
+    await world.clock.advance(1)
+    assert bob.take()[-1]["online"] == 22
+    assert hub.replica.get("site", "ann") is not None

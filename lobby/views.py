@@ -10,17 +10,21 @@ from django.contrib.auth.views import LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import CreateView, TemplateView
 
-from whosonline import directory, presence
-from whosonline.core.statuses import Status
+from whosonline import directory
 
 from .forms import SignUpForm
+from .rows import count_and_rows
 
 PAGE = 100
 """Users on one page of the list."""
 
 
+@method_decorator([sensitive_post_parameters("password1", "password2"), never_cache], name="dispatch")
 class SignUp(CreateView):
     """Makes an account, and logs it in."""
 
@@ -33,7 +37,7 @@ class SignUp(CreateView):
             return redirect("list")
         return super().dispatch(request, *args, **kwargs)
 
-    def form_valid(self, form: SignUpForm) -> HttpResponse:
+    def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
         login(self.request, self.object)
         return response
@@ -43,36 +47,48 @@ class LogOut(LogoutView):
     """Logs out by POST; a GET shows the button that does."""
 
     http_method_names = ["get", "post", "head", "options"]
+    template_name = "registration/log_out.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return redirect("log_in")
         return self.render_to_response({})
 
-    template_name = "registration/log_out.html"
 
-
+# Never cached: after a log-out the browser's Back must not show the list.
+@method_decorator(never_cache, name="dispatch")
 class UserList(LoginRequiredMixin, TemplateView):
-    """A page of all users, by name key: ``?after=KEY`` and ``?before=KEY``, never by number."""
+    """A page of all users, by name key: ``?after=KEY`` or ``?before=KEY``, never by number."""
 
     template_name = "lobby/list.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        users, has_previous, has_next = self._page()
-        keys = [directory.name_key(user) for user in users]
-        seen = presence.statuses(user.pk for user in users)
-        return super().get_context_data(
-            rows=[self._row(user, seen[str(user.pk)]) for user in users],
-            online=presence.online_count(),
-            statuses=list(Status),
-            # The part of the list that this page watches: it begins where the page before it ended.
-            after=self.request.GET.get("after") if has_previous and not self._before else self._start(users),
-            until=keys[-1] if has_next else None,
-            previous=keys[0] if has_previous and keys else None,
-            next=keys[-1] if has_next else None,
-            **kwargs,
-        )
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        users = self._users()
+        if not users:  # who looks at the list is in it: only an address beyond its ends has nobody
+            return redirect("list")
+        first, last = directory.name_key(users[0]), directory.name_key(users[-1])
+        before = directory.page_before(first, limit=1)
+        has_next = bool(directory.page(after=last, limit=1))
+        count, rows = count_and_rows(users, request.user)
+        context = {
+            "rows": rows,
+            "count": count,
+            "first": first,
+            "last": last,
+            "has_previous": bool(before),
+            "has_next": has_next,
+            # The part of the list that this page stands for, and watches: from where the one before it
+            # ends, so that whoever signs up is in exactly one.
+            "after": directory.name_key(before[0]) if before else None,
+            "until": last if has_next else None,
+        }
+        return self.render_to_response(self.get_context_data(**context))
 
-    @property
-    def _before(self) -> str | None:
-        return self.request.GET.get("before")
+    def _users(self) -> list[Any]:
+        if before := self._key("before"):
+            return directory.page_before(before, PAGE)
+        return directory.page(self._key("after"), limit=PAGE)
+
+    def _key(self, parameter: str) -> str:
+        # No name holds a NUL, and PostgreSQL refuses to compare with one.
+        return self.request.GET.get(parameter, "").replace("\0", "")

@@ -42,7 +42,8 @@ class Server:
             "WHOSONLINE": json.dumps(policy or {}),
             "SECRET_KEY": "only-for-tests",
             "DEBUG": "1",
-            "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+            # The folder too: a test may put a module there.
+            "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", ROOT, folder))),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "default",
         }
@@ -59,10 +60,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        if self._command[0] == "serve":
-            address = ["--port", str(self.port)]
-        else:
-            address = [f"127.0.0.1:{self.port}"]
+        address = ["--port", str(self.port)] if self._command[0] == "serve" else [f"127.0.0.1:{self.port}"]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", *self._command, *address],

@@ -19,6 +19,9 @@ Key = tuple[str, str]
 
 ONLY_SITE: frozenset[str] = frozenset({SITE})
 
+NO_PROFILE = Profile("", "")
+"""In a report that somebody is offline: the names are of no more use."""
+
 
 class Connection:
     """One open (or lingering) socket: one tab, one device."""
@@ -49,17 +52,15 @@ class Connections:
         self._profiles: dict[str, Profile] = {}
         # Connections that linger, soonest to end first: the grace is the same for all.
         self._lingering: deque[tuple[float, Hashable]] = deque()
-        # What the store was told and acknowledged; only users whom this node holds.
-        self._reported: dict[Key, tuple[Status, Profile]] = {}
+        # What the store was told; None where nobody knows what it holds, absent where it holds nothing.
+        self._told: dict[Key, tuple[Status, Profile] | None] = {}
         # Keys to look at for the next report; the sessions whose touches it replaces.
         self._dirty: dict[Key, set[str]] = {}
 
     # What happens to connections
 
-    def open(
-        self, id: Hashable, user: str, session: str, profile: Profile, *, touched: bool = False
-    ) -> None:
-        """Count a new connection.
+    def open(self, id: Hashable, user: str, session: str, profile: Profile, *, touched: bool = False) -> None:
+        """Count a new connection, under an id that is not used again.
 
         `touched` says that a login touch of this session may still stand: the next report then replaces
         it, so that the touch does not outlive the connection.
@@ -69,6 +70,7 @@ class Connections:
         self._all[id] = Connection(user, session)
         self._by_user.setdefault(user, []).append(id)
         self._by_session.setdefault(session, []).append(id)
+        self.rename(user, profile)
         self._profiles[user] = profile
         self._mark(SITE, user, releases=session if touched else None)
 
@@ -176,14 +178,15 @@ class Connections:
     def put_back(self, reports: Iterable[Report]) -> None:
         """Take reports as not told, since nobody knows whether they arrived."""
         for report in reports:
-            key = (report.room, report.user)
-            # Forced: whatever the status is by then, the store may hold something else.
-            self._reported[key] = (Status.OFFLINE, Profile("", ""))
-            self._dirty.setdefault(key, set()).update(report.releases)
+            self._told[report.room, report.user] = None
+            self._dirty.setdefault((report.room, report.user), set()).update(report.releases)
 
     def announce(self) -> None:
         """Mark everybody to be reported anew: the store has forgotten this node."""
-        self._reported.clear()
+        # Also those who were told and left since: a report that was on its way may have come behind.
+        for room, user in self._told:
+            self._told[room, user] = None
+            self._mark(room, user)
         for connection in self._all.values():
             for room in connection.rooms:
                 self._mark(room, connection.user)
@@ -191,17 +194,15 @@ class Connections:
     def _report(self, room: str, user: str, releases: set[str]) -> Report | None:
         key = (room, user)
         status = self.status(room, user)
-        told = self._reported.get(key)
         if status is Status.OFFLINE:
-            if told is None:
+            if key not in self._told and not releases:
                 return None
-            del self._reported[key]
-            profile = told[1]
-        else:
-            profile = self._profiles[user]
-            if told == (status, profile) and not releases:
-                return None
-            self._reported[key] = (status, profile)
+            self._told.pop(key, None)
+            return Report(room, user, status, NO_PROFILE, tuple(sorted(releases)))
+        profile = self._profiles[user]
+        if self._told.get(key) == (status, profile) and not releases:
+            return None
+        self._told[key] = (status, profile)
         return Report(room, user, status, profile, tuple(sorted(releases)))
 
     def _mark(self, room: str, user: str, releases: str | None = None) -> None:

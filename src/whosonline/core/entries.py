@@ -23,8 +23,9 @@ class Report(NamedTuple):
     user: str
     status: Status
     profile: Profile
+    """Of no meaning where the status is offline."""
     releases: tuple[str, ...] = ()
-    """Sessions whose login touch this report replaces: their first connection has come."""
+    """Sessions whose login touch this report (of the site) replaces: their first connection has come."""
 
 
 class Change(NamedTuple):

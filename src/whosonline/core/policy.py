@@ -61,10 +61,10 @@ class Policy:
                 f"lease ({self.lease} s) must be more than 2 × beat ({self.beat} s): "
                 "one late beat would show everybody of that node as offline"
             )
-        if self.sweep > self.lease:
+        if self.sweep > self.lease / 4:
             raise PolicyError(
-                f"sweep ({self.sweep} s) must not be more than lease ({self.lease} s): "
-                "the users of a dead node would stay for a second lease"
+                f"sweep ({self.sweep} s) must not be more than a quarter of lease ({self.lease} s): "
+                "a store that nobody swept for half a lease takes itself to have been away, and judges nobody"
             )
         if self.touch < self.grace:
             raise PolicyError(
@@ -90,6 +90,7 @@ class Policy:
             if field.type == "int" and not isinstance(value, int):
                 raise PolicyError(f"{field.name} must be a whole number, not {value!r}")
             # Without grace a reload shows; still, a site may want it so.
-            least_is_zero = field.name == "grace"
-            if not (value > 0 or (least_is_zero and value == 0)) or value == float("inf"):
-                raise PolicyError(f"{field.name} must be more than 0 and finite, not {value!r}")
+            fits = value >= 0 if field.name == "grace" else value > 0
+            if not fits or value == float("inf"):
+                least = "at least 0" if field.name == "grace" else "more than 0"
+                raise PolicyError(f"{field.name} must be {least} and finite, not {value!r}")

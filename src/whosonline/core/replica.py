@@ -108,9 +108,7 @@ class Replica:
         self._set(
             change.room,
             change.user,
-            None
-            if change.status is Status.OFFLINE
-            else Presence(change.status, change.profile),
+            None if change.status is Status.OFFLINE else Presence(change.status, change.profile),
         )
 
     def replace(self, state: State, keep: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 
 from .entries import Change, Listing
-from .replica import Place, Presence, Replica
+from .replica import Presence, Replica
 from .statuses import SITE
 from .windows import DirectoryWindow, PageWindow, UsersWindow, state_of
 from .wire import Directory, Page, Range, Update, UserState
@@ -139,10 +139,11 @@ class Views:
             self.mark_user(change.user)
         pages = self._pages.get(change.room)
         if pages:
-            places: list[Place] = [(change.profile.key, change.user)]
+            places = {(change.profile.key, change.user)}
             if before is not None:
-                places.append((before.profile.key, change.user))
-            self._marked_pages.update(page for page in pages.values() if page.concerns(places))
+                places.add((before.profile.key, change.user))
+            for place in places:
+                self._marked_pages.update(page for page in pages.values() if page.concerns(place))
 
     def mark_user(self, user: str) -> None:
         """Note that a user's status or last-seen time may have changed."""
@@ -201,11 +202,9 @@ class Views:
     ) -> Iterable[View]:
         if online is not UNSET:
             return list(self._views.values())
-        changed: set[View] = set()
-        for window, told in [*users.items(), *pages.items()]:
-            if told is not None:
-                changed |= self._views_of.get(window, set())
-        return changed
+        told: list[UsersWindow | PageWindow] = [window for window, part in users.items() if part is not None]
+        told += [window for window, part in pages.items() if part is not None]
+        return {view for window in told for view in self._views_of[window]}
 
     def _users_window(self, users: frozenset[str] | None) -> UsersWindow | None:
         if not users:
@@ -225,9 +224,7 @@ class Views:
             pages[key] = PageWindow(*key, self._replica)
         return pages[key]
 
-    def _move(
-        self, watcher: Watcher, users: UsersWindow | None, page: PageWindow | None
-    ) -> None:
+    def _move(self, watcher: Watcher, users: UsersWindow | None, page: PageWindow | None) -> None:
         view = self._views.get((users, page))
         if view is None:
             view = self._views[users, page] = View(users, page)

@@ -45,7 +45,7 @@ class UsersWindow:
 
     def full(self) -> dict[str, UserState]:
         """Return the published state."""
-        return self._published
+        return dict(self._published)
 
     def unseen(self) -> list[str]:
         """Return the users shown as offline without a time at which they were last seen."""
@@ -63,14 +63,13 @@ class PageWindow:
         self.room = room
         self.after = after
         self.limit = limit
-        self._rows = self._present_rows(replica)
+        self._start = place_after(after)
+        self._show(self._present_rows(replica))
 
-    def concerns(self, places: Iterable[Place]) -> bool:
-        """Return whether a user who is, or was, at one of these places may alter the page."""
-        start = place_after(self.after)
-        full = len(self._rows) >= self.limit
-        end = self._last_place() if full else None
-        return any(start < place and (end is None or place <= end) for place in places)
+    def concerns(self, place: Place) -> bool:
+        """Return whether a user who is, or was, at this place may alter the page."""
+        # Asked of every page of a room for every change in it.
+        return self._start < place and (self._end is None or place <= self._end)
 
     def publish(self, replica: Replica) -> Page | None:
         """Take over the present page; return what differs, if anything does."""
@@ -80,7 +79,7 @@ class PageWindow:
         order = list(new)
         if not put and not drop:
             return None
-        self._rows = new
+        self._show(new)
         return Page(
             self.room,
             self.after,
@@ -95,9 +94,13 @@ class PageWindow:
         rows = self._rows
         return Page(self.room, self.after, reset=True, put=list(rows.values()), order=list(rows))
 
-    def _last_place(self) -> Place:
-        row = next(reversed(self._rows.values()))
-        return (row.key if row.key is not None else row.name, row.id)
+    def _show(self, rows: dict[str, Row]) -> None:
+        self._rows = rows
+        self._end: Place | None = None
+        if len(rows) >= self.limit:
+            # A full page changes only by who is on it, or comes before its last row.
+            last = next(reversed(rows.values()))
+            self._end = (last.key if last.key is not None else last.name, last.id)
 
     def _present_rows(self, replica: Replica) -> dict[str, Row]:
         room = replica.room(self.room)
@@ -169,20 +172,15 @@ class DirectoryWindow:
         return Directory(reset=True, added=list(self._published.values()))
 
     def _holds(self, key: str) -> bool:
-        return (self.after is None or self.after < key) and (
-            self.until is None or key <= self.until
-        )
+        return (self.after is None or self.after < key) and (self.until is None or key <= self.until)
 
     def _may_have_held(self, listing: Listing) -> bool:
         if self._published is not None and listing.user in self._published:
             return True
-        return listing.user in self._marked or (
-            listing.was is not None and self._holds(listing.was)
-        )
+        return listing.user in self._marked or (listing.was is not None and self._holds(listing.was))
 
 
 def state_of(replica: Replica, user: str, last_seen: int | None) -> UserState:
     """Return a user's present state on the site."""
     status = replica.status(SITE, user)
     return UserState(status, last_seen if status is Status.OFFLINE else None)
-

@@ -127,7 +127,7 @@ class Range(Struct, frozen=True, forbid_unknown_fields=True):
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
     users: list[UserId] | UnsetType = UNSET
     room: RoomName | UnsetType = UNSET
-    after: NameKey | None | UnsetType = UNSET
+    after: NameKey | UnsetType | None = UNSET
     limit: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     directory: Range | UnsetType = UNSET
 
@@ -156,7 +156,7 @@ class Leave(Struct, frozen=True, forbid_unknown_fields=True, tag="leave"):
 
 ClientMessage = Watch | Unwatch | Idle | Active | Enter | Leave
 
-_decoder = msgspec.json.Decoder(ClientMessage)
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 
 
 def decode(text: str, policy: Policy) -> ClientMessage:

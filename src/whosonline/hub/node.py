@@ -101,6 +101,8 @@ class Node:
                 self._set_ailing(name, False)
                 if interval:
                     await self._clock.sleep(interval)
+                else:
+                    await asyncio.sleep(0)  # a step that never waits must not hold up the process
                 continue
             except StoreUnavailable as error:
                 logger.warning("%s: the store is away: %s", name, error)

@@ -55,7 +55,7 @@ class SyncStore(ABC):
         """Count the user as online in the site for `ttl` seconds, without a socket.
 
         A touch belongs to a session: a new one of the same session replaces it, and it ends early when
-        the session is expelled or a report releases it.
+        the session is expelled or a report releases it. It outlives nodes, and no node answers for it.
         """
 
     @abstractmethod
@@ -102,10 +102,10 @@ class Store(ABC):
 
     @abstractmethod
     async def open(self, node: str, lease: float) -> None:
-        """Begin this node's lease, of `lease` seconds. Called once, before anything else.
+        """Begin this node's lease, of `lease` seconds. Called before anything else; once more does no harm.
 
         Args:
-            node: A name that no other node has, and that is not used again.
+            node: A name that no other node has, and that no later one uses again.
         """
 
     @abstractmethod
@@ -123,7 +123,7 @@ class Store(ABC):
     async def report(self, reports: Sequence[Report]) -> list[Change]:
         """Tell this node's view of users; return the changes that it caused.
 
-        Idempotent. Also ends the touches that the reports release.
+        Idempotent. Also ends the touches that the reports release, in the same step.
 
         Raises:
             NodeExpelled: the lease has run out; nothing was taken over.
@@ -145,5 +145,7 @@ class Store(ABC):
     async def sweep(self) -> list[Change]:
         """End leases and touches that ran out, a bounded chunk of them; return the changes caused.
 
-        Safe to call from every node at any time.
+        Safe to call from every node at any time. Nodes call it at least four times a lease: where nobody
+        did for half of the longest lease, the store takes itself to have been away, and ends nothing for
+        as long as that lease, so that every node has the time to beat.
         """

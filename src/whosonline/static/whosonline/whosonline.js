@@ -261,7 +261,7 @@ export class Presence extends EventTarget {
     // The server gave up a machine that slept; its own end of the socket may not know for minutes.
     const slept = this.#world.Date.now() - this.#lastTick > SLEPT;
     this.#lastTick = this.#world.Date.now();
-    if (slept && this.#socket) this.reconnect();
+    if (slept) this.reconnect();
   }
 
   #ask(message) {
@@ -290,7 +290,7 @@ export class Presence extends EventTarget {
     this.state = merge(before, message);
     if (message?.type === "welcome") this.#welcomed();
     if (message?.type === "error") console.warn(`whosonline: ${message.code}: ${message.detail}`);
-    if (this.#welcomedAt !== null) this.#show(this.state.degraded ? "degraded" : "open");
+    this.#show(this.state.degraded ? "degraded" : "open");
     for (const part of ["online", "users", "page", "directory"]) {
       if (this.state[part] !== before[part]) this.dispatchEvent(new Event(part));
     }
@@ -372,7 +372,10 @@ export function bind(presence, root = document) {
 function bindMarks(presence, root) {
   const each = (selector, show) => root.querySelectorAll(selector).forEach(show);
   const showUsers = () => each(USER_MARKS, (mark) => showUser(mark, presence.state.users.get(idOf(mark))));
-  const showCount = () => each("[data-presence-count]", (mark) => setText(mark, presence.state.online));
+  const showCount = () => {
+    const { online } = presence.state;
+    if (online !== null) each("[data-presence-count]", (mark) => set(mark, "textContent", String(online)));
+  };
   const showConnection = connectionShower(presence, root);
   const scan = () => {
     due = null;
@@ -405,27 +408,27 @@ function idOf(mark) {
 
 function showUser(mark, user) {
   if (user && "presenceUser" in mark.dataset) {
-    mark.dataset.status = user.status;
-    setText(mark, STATUS_WORDS[user.status] ?? user.status);
+    set(mark.dataset, "status", user.status);
+    set(mark, "textContent", STATUS_WORDS[user.status] ?? user.status);
   }
   if (user && "presenceSeen" in mark.dataset) {
-    if (user.status !== "offline") mark.hidden = true;
+    if (user.status !== "offline") set(mark, "hidden", true);
     // When somebody was last seen may follow later: what the page said at load holds until then.
     else if (user.last_seen !== undefined) {
-      mark.dateTime = new Date(user.last_seen * 1000).toISOString();
-      mark.hidden = false;
+      set(mark, "dateTime", new Date(user.last_seen * 1000).toISOString());
+      set(mark, "hidden", false);
     }
   }
   if (mark.matches(SEEN_MARKS)) showSeen(mark);
 }
 
 function showSeen(mark) {
-  setText(mark, relativeTime((Date.now() - Date.parse(mark.dateTime)) / 1000));
+  set(mark, "textContent", relativeTime((Date.now() - Date.parse(mark.dateTime)) / 1000));
 }
 
-/** Write a text, if it is known and another one. */
-function setText(mark, text) {
-  if (text !== null && mark.textContent !== String(text)) mark.textContent = text;
+/** To write what is there already would cost the browser, and whoever observes the page, work. */
+function set(target, property, value) {
+  if (target[property] !== value) target[property] = value;
 }
 
 function connectionShower(presence, root) {
@@ -435,7 +438,7 @@ function connectionShower(presence, root) {
   function say() {
     timer = null;
     words = CONNECTION_WORDS[presence.connection] ?? "";
-    for (const mark of root.querySelectorAll("[data-presence-connection]")) setText(mark, words);
+    for (const mark of root.querySelectorAll("[data-presence-connection]")) set(mark, "textContent", words);
   }
 
   return () => {

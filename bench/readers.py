@@ -1,0 +1,208 @@
+"""Thousands of sockets that only read, in a process of its own, as cheaply as Python can."""
+
+from __future__ import annotations
+
+import multiprocessing
+import select
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+OPENED_TOGETHER = 50
+"""Handshakes under way at once."""
+
+NAP = 0.005
+"""Seconds between two looks. A frame that wakes its reader costs its writer more than the writing does, and
+the more the slower the writer is; readers on other machines, as a site has them, are woken by nobody here."""
+
+TEXT, PING = 0x81, 0x89
+"""The first bytes of a frame that is whole: those of the two kinds that matter here."""
+
+
+class ReadersError(Exception):
+    """A socket was refused or lost, or what was waited for did not come in time."""
+
+
+class Received(NamedTuple):
+    """What all sockets together have received."""
+
+    frames: int
+    at: float
+    """When the last of them came, by the monotonic clock."""
+    last: list[bytes]
+    """The last frame of each socket, without repetition: one, if all have got the same."""
+
+
+class Readers:
+    """Sockets in another process.
+
+    Args:
+        port: Where they connect to, at 127.0.0.1.
+        requests: The handshake of each; empty, if nothing is said at all.
+        greeting: What each sends after its handshake.
+    """
+
+    def __init__(self, port: int, requests: Sequence[bytes], greeting: bytes = b"") -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, end = context.Pipe()
+        self._process = context.Process(target=_run, args=(end, port, requests, greeting), daemon=True)
+        self._process.start()
+        end.close()
+
+    def open(self, count: int) -> None:
+        """Open so many more, and wait until each handshake is done."""
+        self._pipe.send(("open", count))
+        self._answer(30 + count / 20)
+
+    def say(self, message: bytes) -> None:
+        """Send a message from the first of the sockets."""
+        self._pipe.send(("say", message))
+
+    def received(self, at_least: int = 0, timeout: float = 60) -> Received:
+        """Return what was received, once it is at least so many frames."""
+        self._pipe.send(("wait", at_least))
+        return self._answer(timeout)
+
+    def settle(self, quiet: float) -> Received:
+        """Wait until nothing has come for so many seconds."""
+        while time.monotonic() - (seen := self.received()).at < quiet:
+            time.sleep(0.1)
+        return seen
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def _answer(self, timeout: float) -> Received:
+        if not self._pipe.poll(timeout):
+            raise ReadersError(f"what was waited for did not come within {timeout:g} s")
+        try:
+            answer: Received | str = self._pipe.recv()
+        except EOFError:
+            raise ReadersError("the process that reads has ended") from None
+        if isinstance(answer, str):
+            raise ReadersError(answer)
+        return answer
+
+
+def masked(text: bytes) -> bytes:
+    """Return a client's text frame of less than 64 KiB, with a mask that changes nothing."""
+    if len(text) < 126:
+        return bytes([TEXT, 0x80 | len(text)]) + bytes(4) + text
+    return bytes([TEXT, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text
+
+
+def split(data: bytes) -> Iterator[bytes]:
+    """Return the frames in what a server sent, and last what is left over: the beginning of a frame."""
+    position = 0
+    while len(data) - position >= 2:
+        length, start = data[position + 1], position + 2
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            length = int.from_bytes(data[position + 2 : start], "big")
+        if start > len(data) or start + length > len(data):
+            break
+        yield data[position : start + length]
+        position = start + length
+    yield data[position:]
+
+
+class _Reader:
+    __slots__ = ("last", "rest", "socket")
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.rest = b""
+        self.last = b""
+
+
+class _Process:
+    """The other process's side."""
+
+    def __init__(self, port: int, requests: Sequence[bytes], greeting: bytes) -> None:
+        self._port = port
+        self._requests = requests
+        self._greeting = greeting
+        self._readers: dict[int, _Reader] = {}
+        self._poll = select.epoll()
+        self._frames = 0
+        self._at = time.monotonic()
+
+    def serve(self, pipe: Connection) -> None:
+        waiting: int | None = None
+        while True:
+            if pipe.poll(NAP):
+                match pipe.recv():
+                    case "open", count:
+                        self._open(count)
+                        waiting = 0
+                    case "say", message:
+                        next(iter(self._readers.values())).socket.send(message)
+                    case "wait", frames:
+                        waiting = frames
+            self._read_all()
+            if waiting is not None and self._frames >= waiting:
+                waiting = None
+                last = {reader.last for reader in self._readers.values()}
+                pipe.send(Received(self._frames, self._at, list(last)))
+
+    def _open(self, count: int) -> None:
+        for start in range(0, count, OPENED_TOGETHER):
+            opened = [_Reader(self._port) for _ in range(min(OPENED_TOGETHER, count - start))]
+            if self._requests:
+                first = len(self._readers)
+                for number, reader in enumerate(opened, first):
+                    reader.socket.sendall(self._requests[number])
+                for reader in opened:
+                    self._shake_hands(reader)
+            for reader in opened:
+                reader.socket.setblocking(False)
+                self._readers[reader.socket.fileno()] = reader
+                self._poll.register(reader.socket, select.EPOLLIN)
+                self._take(reader, b"")
+            self._read_all()
+
+    def _shake_hands(self, reader: _Reader) -> None:
+        reader.socket.settimeout(60)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            data = reader.socket.recv(4096)
+            if not data:
+                raise ReadersError(f"the handshake ended with {answer!r}")
+            answer += data
+        head, _, reader.rest = answer.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101 "):
+            raise ReadersError(f"the handshake was answered with {head!r}")
+        reader.socket.sendall(self._greeting)
+
+    def _read_all(self) -> None:
+        """Read from every socket that has something."""
+        for file, _ in self._poll.poll(0):
+            reader = self._readers[file]
+            data = reader.socket.recv(65536)
+            if not data:
+                raise ReadersError("the server closed a socket")
+            self._take(reader, data)
+
+    def _take(self, reader: _Reader, data: bytes) -> None:
+        *frames, reader.rest = split(reader.rest + data)
+        for frame in frames:
+            if frame[0] == TEXT:
+                self._frames += 1
+                self._at = time.monotonic()
+                reader.last = frame
+            elif frame[0] == PING:
+                reader.socket.send(bytes([0x8A, 0x80 | frame[1]]) + bytes(4) + frame[2:])
+            else:
+                raise ReadersError(f"the server sent {frame!r}")
+
+
+def _run(pipe: Connection, port: int, requests: Sequence[bytes], greeting: bytes) -> None:
+    try:
+        _Process(port, requests, greeting).serve(pipe)
+    except (ReadersError, OSError) as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+    except (EOFError, KeyboardInterrupt):
+        pass  # the other side has gone

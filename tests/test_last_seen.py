@@ -1,0 +1,46 @@
+"""Reading and writing when users were last seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth.models import User
+
+from whosonline import last_seen
+
+pytestmark = pytest.mark.django_db
+
+
+def test_what_is_saved_is_loaded():
+    ann = User.objects.create(username="ann")
+    last_seen.save({str(ann.pk): 1_700_000_000})
+    assert last_seen.load([str(ann.pk)]) == {str(ann.pk): datetime.fromtimestamp(1_700_000_000, UTC)}
+
+
+def test_a_later_time_wins_whatever_the_order():
+    ann = User.objects.create(username="ann")
+    for at in (200, 300, 100):
+        last_seen.save({str(ann.pk): at})
+    assert last_seen.load([str(ann.pk)])[str(ann.pk)].timestamp() == 300
+
+
+def test_users_that_are_gone_are_left_out_and_do_no_harm():
+    ann = User.objects.create(username="ann")
+    last_seen.save({str(ann.pk): 100, str(ann.pk + 1): 100, "not an id": 100})
+    assert list(last_seen.load([str(ann.pk), str(ann.pk + 1)])) == [str(ann.pk)]
+
+
+@pytest.mark.parametrize("id", ["", "07", " 7", "7 ", "+7", "7.0", "abc", "9" * 30, "\0", "٧", "None"])
+def test_only_the_plain_spelling_of_an_id_is_one(id):
+    User.objects.create(username="ann", pk=7)
+    assert last_seen.to_keys([id, "7"]) == [7]
+    assert last_seen.load([id]) == {}
+
+
+def test_many_users_are_saved_in_few_queries(django_assert_max_num_queries):
+    User.objects.bulk_create(User(username=f"u{number}") for number in range(1200))
+    times = {str(pk): 100 for pk in User.objects.values_list("pk", flat=True)}
+    with django_assert_max_num_queries(3 * 3 + 6):  # three batches; bulk_create's own transactions
+        last_seen.save(times)
+    assert len(last_seen.load(times)) == 1200

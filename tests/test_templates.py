@@ -1,0 +1,50 @@
+"""The template tags, and the admin's page of last-seen times."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth.models import User
+from django.template import Context, Template
+from django.test import Client
+
+from whosonline import runtime
+from whosonline.core.entries import Profile
+from whosonline.models import LastSeen
+
+pytestmark = pytest.mark.django_db
+
+
+def render(text: str, **context: object) -> str:
+    return Template("{% load whosonline %}" + text).render(Context(context))
+
+
+def test_the_script_says_where_the_socket_is_and_when_a_tab_is_idle(settings):
+    settings.WHOSONLINE = {"PATH": "live/", "IDLE_AFTER": 90}
+    html = render("{% presence_script %}")
+    assert html == (
+        '<script type="module" src="/static/whosonline/whosonline.js" '
+        'data-presence data-socket="/live/" data-idle-after="90"></script>'
+    )
+
+
+def test_a_user_s_status_is_right_at_load_and_marked_for_the_script():
+    ann = User.objects.create(username="ann")
+    mark = f'<span class="presence" data-presence-user="{ann.pk}" data-status="%s">%s</span>'
+    runtime._backend().wipe()
+    assert render("{% presence user %}", user=ann) == mark % ("offline", "Offline")
+    runtime.sync_store().touch(str(ann.pk), Profile("ann", "ann"), "s", 30)
+    assert render("{% presence user %}", user=ann) == mark % ("online", "Online")
+
+
+def test_last_seen_times_can_be_read_and_erased_in_the_admin_but_not_made_up():
+    admin = User.objects.create_superuser("root")
+    LastSeen.objects.create(user=admin, at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+    client = Client()
+    client.force_login(admin)
+    page = client.get("/admin/whosonline/lastseen/")
+    assert "Jan. 2, 2026, 3:04 a.m." in page.content.decode()
+    assert client.get("/admin/whosonline/lastseen/add/").status_code == 403
+    assert client.post(f"/admin/whosonline/lastseen/{admin.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not LastSeen.objects.exists()

@@ -17,7 +17,7 @@ from .core.limits import Strikes, TokenBucket
 from .core.policy import Policy
 from .core.wire import BadMessage, CloseCode, ErrorCode
 from .hub.connection import Connection, frame
-from .hub.hub import Hub, SessionEndedError, TooManyConnectionsError
+from .hub.hub import Hub, SessionEnded, TooManyConnections
 from .origins import origin_allowed
 from .runtime import get_hub
 from .sessions import Visitor, session_name, visitor_of
@@ -91,9 +91,9 @@ class PresenceConsumer:
             touched = visitor.touched_until > time.time()
             hub.open(connection, directory.profile(visitor.user), touched=touched)
             await self._read(hub, connection)
-        except SessionEndedError:
+        except SessionEnded:
             self._closing = CloseCode.NOT_LOGGED_IN
-        except TooManyConnectionsError:
+        except TooManyConnections:
             self._closing = CloseCode.TOO_MANY_CONNECTIONS
         except asyncio.CancelledError:
             # The hub closes a connection by ending this task; anybody else who does means it.

@@ -15,7 +15,7 @@ BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
 
-class ServerMissingError(Exception):
+class ServerMissing(Exception):
     """uvicorn is not installed."""
 
 
@@ -23,7 +23,7 @@ def run(application: Any, *, host: str, port: int, access_log: bool = False) -> 
     """Serve an ASGI application until a signal ends it.
 
     Raises:
-        ServerMissingError: uvicorn is not installed.
+        ServerMissing: uvicorn is not installed.
         OSError: the address cannot be bound.
     """
     config = configure(application, access_log=access_log)
@@ -49,7 +49,7 @@ def configure(application: Any, *, access_log: bool = False) -> Any:
     try:
         import uvicorn
     except ImportError:
-        raise ServerMissingError("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
+        raise ServerMissing("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
     policy = get_settings().policy
     return uvicorn.Config(
         application,

@@ -6,7 +6,7 @@ import pytest
 
 from whosonline.core.entries import Profile
 from whosonline.core.wire import BadMessage, CloseCode
-from whosonline.hub.hub import SessionEndedError, TooManyConnectionsError
+from whosonline.hub.hub import SessionEnded, TooManyConnections
 from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
@@ -138,7 +138,7 @@ async def test_a_log_out_while_the_socket_is_on_its_way_is_not_missed(world):
     tab = Tab(hub, "ann", "s")
     world.backend.expel("s", "ann")
     await settle()
-    with pytest.raises(SessionEndedError):
+    with pytest.raises(SessionEnded):
         hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
 
 
@@ -178,7 +178,7 @@ async def test_no_more_connections_than_the_policy_allows(world):
     hub = await world.node(connections_per_user=2)
     first, _ = await world.tab(hub, "ann"), await world.tab(hub, "ann")
     third = Tab(hub, "ann", "s")
-    with pytest.raises(TooManyConnectionsError):
+    with pytest.raises(TooManyConnections):
         hub.open(third.connection, Profile("ann", "Ann"), touched=False)
     first.close()  # who lingers does not count
     hub.open(third.connection, Profile("ann", "Ann"), touched=False)

@@ -47,11 +47,11 @@ HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
 
 
-class SessionEndedError(Exception):
+class SessionEnded(Exception):
     """The session that a socket came with has been ended."""
 
 
-class TooManyConnectionsError(Exception):
+class TooManyConnections(Exception):
     """The user has as many connections on this node as are allowed."""
 
 
@@ -122,14 +122,14 @@ class Hub:
             touched: Whether a login touch of its session may still stand; it ends with this.
 
         Raises:
-            SessionEndedError: its session was ended while the socket was on its way here.
-            TooManyConnectionsError: the limit of :attr:`Policy.connections_per_user` is reached.
+            SessionEnded: its session was ended while the socket was on its way here.
+            TooManyConnections: the limit of :attr:`Policy.connections_per_user` is reached.
         """
         user, now = connection.user, self._clock.time()
         if self._expelled.holds(connection.session, now):
-            raise SessionEndedError(connection.session)
+            raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
-            raise TooManyConnectionsError(user)
+            raise TooManyConnections(user)
         self._connections.open(connection, user, connection.session, profile, touched=touched)
         self._node.report_soon()
         self._views.join(connection)

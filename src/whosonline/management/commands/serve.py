@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from ...server import ServerMissingError, run
+from ...server import ServerMissing, run
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         try:
             application = import_string(_application_path())
             run(application, host=host, port=port, access_log=access_log)
-        except ServerMissingError as error:
+        except ServerMissing as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             raise CommandError(f"cannot listen at {host}:{port}: {error}") from None

@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.core.management.commands.runserver import Command as DjangoCommand
 from django.utils.module_loading import import_string
 
-from whosonline.server import ServerMissingError, run
+from whosonline.server import ServerMissing, run
 
 
 class Command(DjangoCommand):
@@ -42,7 +42,7 @@ class Command(DjangoCommand):
         )
         try:
             run(self._application(options), host=self.addr, port=int(self.port), access_log=True)
-        except ServerMissingError as error:
+        except ServerMissing as error:
             raise CommandError(str(error)) from None
         except OSError as error:
             self.stderr.write(f"Error: cannot listen at {shown}:{self.port}: {error}")

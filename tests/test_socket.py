@@ -29,11 +29,11 @@ async def ann(server: Server) -> AsyncIterator[Person]:
 
 
 async def hear(socket: aiohttp.ClientWebSocketResponse, **wanted: Any) -> dict[str, Any]:
-    """Return the next message that has these parts."""
+    """Return the next message that has these parts; ``...`` stands for anything."""
     async with asyncio.timeout(DEADLINE):
         while True:
             message = await socket.receive_json()
-            if all(message.get(part) == value for part, value in wanted.items()):
+            if all(part in message and value in (..., message[part]) for part, value in wanted.items()):
                 return message
 
 
@@ -98,6 +98,20 @@ async def test_a_session_that_logs_out_has_its_sockets_closed_at_once(ann: Perso
     assert await closed(first) == 4401
     assert await closed(second) == 4401
     assert await closed(await ann.socket()) == 4401
+
+
+async def test_a_log_in_ends_with_the_tab_that_it_led_to(ann: Person, server: Server):
+    async with Person(server.url, f"{ann.name}-watcher") as watcher:
+        await watcher.sign_up()
+        socket = await ann.socket()
+        me = (await hear(socket, type="welcome"))["you"]
+        watching = await watcher.socket()
+        await watching.send_json({"type": "watch", "users": [me]})
+        await hear(watching, users={me: {"status": "online"}})
+        await socket.close()
+        left = (await hear(watching, users=...))["users"][me]
+        # Long before the 30 s that a log-in counts without a page.
+        assert left["status"] == "offline"
 
 
 async def test_a_user_who_is_deactivated_or_deleted_is_closed(server: Server):
@@ -212,9 +226,6 @@ async def test_names_with_any_characters_show_exactly(server: Server):
         await person.sign_up('<b>Zoë</b> & "co" \u202e\'%s{{x}}')
         socket = await person.socket()
         await socket.send_json({"type": "watch", "room": "site", "after": "Zoa", "limit": 1})
-        update = await hear(socket, type="update")
-        while "page" not in update:
-            update = await hear(socket, type="update")
-        (row,) = update["page"]["put"]
+        (row,) = (await hear(socket, page=...))["page"]["put"]
         assert row["key"] == "Zoë.@+-_名前"
         assert row["name"] == '<b>Zoë</b> & "co" \u202e\'%s{{x}}'

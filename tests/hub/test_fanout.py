@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from whosonline.core.entries import Profile
 from whosonline.hub import fanout
 from whosonline.testing.clock import settle
@@ -102,6 +104,25 @@ async def test_a_long_flush_lets_the_loop_have_its_turns_and_loses_nobody(world:
         assert [update["users"] for update in tab.take() if "users" in update] == [
             {"ann": {"status": "online"}}
         ]
+
+
+async def test_who_moves_on_during_a_long_flush_is_not_told_of_what_was_watched_before(
+    world: World, monkeypatch
+):
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    hub = await world.node()
+    first, second = [await world.tab(hub, f"w{number}") for number in range(2)]
+    for tab in (first, second):
+        await tab.say('{"type":"watch","users":["ann"]}')
+        tab.take()
+    arrive(hub, "ann")
+    async with asyncio.timeout(10):
+        while not first.take():
+            await asyncio.sleep(0)
+    assert second.take() == []  # its turn has not come yet
+    await second.say('{"type":"unwatch","users":true}')
+    await world.clock.advance(1)
+    assert not any("users" in message for message in second.take())
 
 
 async def test_connections_that_watch_the_same_share_one_window(world: World):

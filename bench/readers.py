@@ -65,11 +65,13 @@ class Readers:
         self._pipe.send(("wait", at_least))
         return self._answer(timeout)
 
-    def settle(self, quiet: float) -> Received:
+    def settle(self, quiet: float, timeout: float = 60) -> None:
         """Wait until nothing has come for so many seconds."""
-        while time.monotonic() - (seen := self.received()).at < quiet:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() - self.received().at < quiet:
+            if time.monotonic() > deadline:
+                raise ReadersError(f"frames still come after {timeout:g} s of waiting for quiet")
             time.sleep(0.1)
-        return seen
 
     def close(self) -> None:
         self._process.kill()

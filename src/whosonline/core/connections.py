@@ -131,12 +131,6 @@ class Connections:
 
     # What is asked about them
 
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def __contains__(self, id: Hashable) -> bool:
-        return id in self._all
-
     def users(self) -> list[str]:
         """Return everybody whom this node holds, lingering ones included."""
         return list(self._by_user)

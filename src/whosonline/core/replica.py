@@ -134,10 +134,6 @@ class Replica:
             if self.get(name, user) != (old[name].get(user) if name in old else None)
         ]
 
-    def discard(self, room: str, user: str) -> None:
-        """Take a user out of a room, if present."""
-        self._set(room, user, None)
-
     def as_state(self) -> dict[str, dict[str, Presence]]:
         """Return a copy of everything, as a snapshot holds it."""
         return {name: room.as_dict() for name, room in self._rooms.items()}

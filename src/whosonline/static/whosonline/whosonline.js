@@ -351,8 +351,7 @@ const CONNECTION_WORDS = {
   degraded: "The server cannot see who is online just now; statuses are as last known.",
   closed: "Not live any more; statuses are as last known.",
 };
-/** A connection that is back sooner, or a page that reloads itself, is not worth a word. */
-const SAID_LATE = ["reconnecting", "closed"];
+/** What is well again sooner, or a page that reloads itself meanwhile, is not worth a word. */
 const SAY_AFTER = 1_000;
 /** What is added to the page meanwhile is looked for, and asked for, together. */
 const SCAN_AFTER = 100;
@@ -388,18 +387,12 @@ function bindMarks(presence, root) {
   presence.addEventListener("online", showCount);
   presence.addEventListener("connection", showConnection);
   let due = null;
-  const observer = new MutationObserver((records) => {
-    if (records.some(concernsMarks)) due ??= setTimeout(scan, SCAN_AFTER);
+  const observer = new MutationObserver(() => {
+    due ??= setTimeout(scan, SCAN_AFTER);
   });
   observer.observe(root, { childList: true, subtree: true, attributeFilter: MARKS });
   setInterval(() => each(SEEN_MARKS, showSeen), SEEN_INTERVAL);
   scan();
-}
-
-/** Our own writes change texts only. */
-function concernsMarks({ type, addedNodes, removedNodes }) {
-  const isElement = (node) => node.nodeType === Node.ELEMENT_NODE;
-  return type === "attributes" || [...addedNodes, ...removedNodes].some(isElement);
 }
 
 function idOf(mark) {
@@ -426,31 +419,25 @@ function showSeen(mark) {
   set(mark, "textContent", relativeTime((Date.now() - Date.parse(mark.dateTime)) / 1000));
 }
 
-/** To write what is there already would cost the browser, and whoever observes the page, work. */
+/** Write what is not there already: whoever observes the page, the scan among them, is told of each write. */
 function set(target, property, value) {
   if (target[property] !== value) target[property] = value;
 }
 
 function connectionShower(presence, root) {
   let timer = null;
-  let words = null; // until the first connection is made or lost, what the server wrote stays
 
   function say() {
     timer = null;
-    words = CONNECTION_WORDS[presence.connection] ?? "";
+    const words = CONNECTION_WORDS[presence.connection] ?? "";
     for (const mark of root.querySelectorAll("[data-presence-connection]")) set(mark, "textContent", words);
   }
 
   return () => {
-    const { connection } = presence;
-    root.documentElement.dataset.presenceState = connection;
-    if (connection === "connecting") return;
-    if (SAID_LATE.includes(connection) && words !== CONNECTION_WORDS[connection]) {
-      timer ??= setTimeout(say, SAY_AFTER);
-    } else {
-      clearTimeout(timer);
-      say();
-    }
+    root.documentElement.dataset.presenceState = presence.connection;
+    if (presence.connection === "open") say();
+    // Until the first connection is made or lost, what the server wrote stays.
+    else if (presence.connection !== "connecting") timer ??= setTimeout(say, SAY_AFTER);
   };
 }
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("cluster", "folding", "leases", "logging", "touches"))
+    *(f"{__name__}.{part}" for part in ("cluster", "folding", "leases", "log", "touches"))
 )
 
 from .cluster import Cluster  # noqa: E402
 from .folding import FoldingContract  # noqa: E402
 from .leases import LeaseContract  # noqa: E402
-from .logging import LogContract  # noqa: E402
+from .log import LogContract  # noqa: E402
 from .touches import TouchContract  # noqa: E402
 
 __all__ = ["Cluster", "StoreContract"]

@@ -94,7 +94,7 @@ class FoldingContract:
 
     async def test_pages_are_in_name_order_by_code_point(self, cluster: Cluster) -> None:
         a = await cluster.node("a")
-        in_order = ["", "Zoe", "ann", "ann b", "anna", "zoe", "Änne", "\ufb01", "\U0001f600"]
+        in_order = ["Zoe", "ann", "ann b", "anna", "zoe", "Änne", "\ufb01", "\U0001f600"]
         await a.report([seen(user) for user in reversed(in_order)])
         walked: list[str] = []
         after: str | None = None

@@ -141,9 +141,9 @@ class LeaseContract:
         users = [f"user {n:05}" for n in range(cluster.sweep_chunk * 5 // 2)]
         await a.report([seen(user) for user in users])
         chunks = [await self._first_swept(cluster, b)]
-        while chunks[-1]:
-            chunks.append(await b.sweep())
-        assert [0 < len(chunk) <= cluster.sweep_chunk for chunk in chunks[:-1]] == [True] * (len(chunks) - 1)
+        while swept := told(await b.sweep()):
+            chunks.append(swept)
+        assert max(len(chunk) for chunk in chunks) <= cluster.sweep_chunk
         assert sorted(user for chunk in chunks for _, user, _ in chunk) == users
         assert await present(b) == {}
 

@@ -1,0 +1,204 @@
+"""Whatever happens to connections and reports, statuses are right, and in the end the store holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from whosonline.core.connections import Connections
+from whosonline.core.entries import Profile, Report
+from whosonline.core.statuses import SITE, Status
+
+GRACE = 5.0
+ROOMS = ("doc:1", "doc:2")
+
+users = st.sampled_from(["ann", "bob"])
+sessions = st.sampled_from(["phone", "laptop"])
+rooms = st.sampled_from(ROOMS)
+names = st.sampled_from(["first", "second"])
+
+
+@dataclass
+class Tab:
+    """What a naive model knows of a connection."""
+
+    user: str
+    session: str
+    idle: bool = False
+    rooms: set[str] = field(default_factory=lambda: {SITE})
+    ends: float = float("inf")
+
+
+class ConnectionsMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.connections = Connections(GRACE)
+        self.ids = count()
+        self.now = 0.0
+        self.tabs: dict[int, Tab] = {}
+        self.names: dict[str, Profile] = {}
+        # What a store holds that was told by the reports only, and the touches that they are to release.
+        self.store: dict[tuple[str, str], tuple[Status, Profile]] = {}
+        self.touches: set[str] = set()
+        self.on_its_way: list[Report] | None = None
+        self.arrived = False
+        # Nobody knows what the store holds: something was lost since all was told.
+        self.in_doubt = False
+
+    # What people do
+
+    @rule(user=users, session=sessions, name=names, touched=st.booleans())
+    def open(self, user: str, session: str, name: str, touched: bool) -> None:
+        id, session = next(self.ids), f"{user}'s {session}"
+        self.names[user] = Profile(user, name)
+        self.connections.open(id, user, session, self.names[user], touched=touched)
+        self.tabs[id] = Tab(user, session)
+        if touched:
+            self.touches.add(session)
+
+    def _live(self) -> list[int]:
+        return [id for id, tab in self.tabs.items() if tab.ends == float("inf")]
+
+    def _pick(self, data: st.DataObject) -> int:
+        """Return any id that ever was: closed and dropped ones must do no harm."""
+        return data.draw(st.sampled_from([*self._live(), *self.tabs, -1]))
+
+    @rule(data=st.data())
+    def close(self, data: st.DataObject) -> None:
+        id = self._pick(data)
+        self.connections.close(id, self.now)
+        if id in self._live():
+            self.tabs[id].ends = self.now + GRACE
+
+    @rule(data=st.data(), idle=st.booleans())
+    def idle_or_active(self, data: st.DataObject, idle: bool) -> None:
+        id = self._pick(data)
+        self.connections.set_idle(id, idle)
+        if id in self._live():
+            self.tabs[id].idle = idle
+
+    @rule(data=st.data(), room=rooms, inside=st.booleans())
+    def enter_or_leave(self, data: st.DataObject, room: str, inside: bool) -> None:
+        id = self._pick(data)
+        (self.connections.enter if inside else self.connections.leave)(id, room)
+        if id in self._live():
+            (self.tabs[id].rooms.add if inside else self.tabs[id].rooms.discard)(room)
+
+    @rule(user=users, session=sessions)
+    def expel(self, user: str, session: str) -> None:
+        session = f"{user}'s {session}"
+        self.connections.drop(self.connections.of_session(session))
+        self.tabs = {id: tab for id, tab in self.tabs.items() if tab.session != session}
+
+    @rule(data=st.data())
+    def crash(self, data: st.DataObject) -> None:
+        ids = data.draw(st.sets(st.sampled_from([*self.tabs, -1])))
+        self.connections.drop(ids)
+        self.tabs = {id: tab for id, tab in self.tabs.items() if id not in ids}
+
+    @rule(user=users, name=names)
+    def rename(self, user: str, name: str) -> None:
+        self.connections.rename(user, Profile(user, name))
+        if any(tab.user == user for tab in self.tabs.values()):
+            self.names[user] = Profile(user, name)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 2.0, 3.0, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.connections.expire(self.now)
+        self.tabs = {id: tab for id, tab in self.tabs.items() if tab.ends > self.now}
+
+    # What becomes of reports
+
+    @precondition(lambda self: self.on_its_way is None)
+    @rule()
+    def report(self) -> None:
+        self.on_its_way, self.arrived = self.connections.take_reports(), False
+
+    @precondition(lambda self: self.on_its_way is not None and not self.arrived)
+    @rule()
+    def report_arrives(self) -> None:
+        for report in self.on_its_way or ():
+            self.touches -= {*report.releases}
+            key, before = (report.room, report.user), self.store.get((report.room, report.user))
+            if report.status is Status.OFFLINE:
+                self.store.pop(key, None)
+            else:
+                self.store[key] = (report.status, report.profile)
+            # What the store has heard already it is not told again.
+            assert self.in_doubt or report.releases or self.store.get(key) != before
+        self.arrived = True
+
+    @precondition(lambda self: self.arrived)
+    @rule()
+    def report_is_acknowledged(self) -> None:
+        self.on_its_way, self.arrived = None, False
+
+    @precondition(lambda self: self.on_its_way is not None)
+    @rule()
+    def acknowledgement_is_lost(self) -> None:
+        self.connections.put_back(self.on_its_way or ())
+        self.on_its_way, self.arrived = None, False
+        self.in_doubt = True
+
+    @rule()
+    def store_forgets(self) -> None:
+        self.store.clear()
+        self.connections.announce()
+        self.in_doubt = True
+
+    # What must hold
+
+    def _folded(self, room: str, user: str) -> Status:
+        idle = {tab.idle for tab in self.tabs.values() if tab.user == user and room in tab.rooms}
+        if not idle:
+            return Status.OFFLINE
+        return Status.AWAY if idle == {True} else Status.ONLINE
+
+    @invariant()
+    def statuses_are_the_fold_of_all_connections(self) -> None:
+        for user in ("ann", "bob"):
+            for room in (SITE, *ROOMS):
+                assert self.connections.status(room, user) is self._folded(room, user)
+            mine = [id for id, tab in self.tabs.items() if tab.user == user]
+            assert self.connections.of_user(user) == mine
+            assert self.connections.live_count(user) == len({*mine} & {*self._live()})
+        assert set(self.connections.users()) == {tab.user for tab in self.tabs.values()}
+        for id, tab in self.tabs.items():
+            assert self.connections.rooms(id) == tab.rooms
+            assert id in self.connections.of_session(tab.session)
+
+    @invariant()
+    def the_deadline_is_not_after_the_next_end_of_a_grace(self) -> None:
+        ends = [tab.ends for tab in self.tabs.values() if tab.ends < float("inf")]
+        deadline = self.connections.deadline()
+        assert not ends or (deadline is not None and deadline <= min(ends))
+
+    @precondition(lambda self: self.on_its_way is None)
+    @rule()
+    def all_is_told(self) -> None:
+        self.report()
+        self.report_arrives()
+        self.report_is_acknowledged()
+        assert self.store == {
+            (room, user): (self._folded(room, user), self.names[user])
+            for user in ("ann", "bob")
+            for room in (SITE, *ROOMS)
+            if self._folded(room, user) is not Status.OFFLINE
+        }
+        assert self.touches == set()
+        assert self.connections.take_reports() == []
+        self.in_doubt = False
+
+    def teardown(self) -> None:
+        if self.on_its_way is not None:
+            self.acknowledgement_is_lost()
+        self.all_is_told()
+
+
+TestConnectionsStateful = ConnectionsMachine.TestCase
+TestConnectionsStateful.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whosonline.core.entries import Change, Profile
+from whosonline.core.replica import Presence, Replica, State
+from whosonline.core.statuses import SITE, Status
+
+DOC = "doc:42"
+
+
+def change(user: str, status: Status = Status.ONLINE, *, key: str | None = None, room: str = SITE) -> Change:
+    return Change(room, user, status, Profile(key or user, user.title()), 0.0)
+
+
+def presence(user: str, status: Status = Status.ONLINE, key: str | None = None) -> Presence:
+    return Presence(status, Profile(key or user, user.title()))
+
+
+def test_changes_are_taken_over_and_a_repeat_does_no_harm() -> None:
+    replica = Replica()
+    for _ in range(2):
+        replica.apply(change("ann"))
+        replica.apply(change("bob", Status.AWAY, room=DOC))
+    assert replica.as_state() == {SITE: {"ann": presence("ann")}, DOC: {"bob": presence("bob", Status.AWAY)}}
+    assert [replica.count(room) for room in (SITE, DOC, "none")] == [1, 1, 0]
+    for _ in range(2):
+        replica.apply(change("ann", Status.OFFLINE))
+    assert replica.as_state() == {DOC: {"bob": presence("bob", Status.AWAY)}}
+
+
+def test_who_is_not_present_is_offline() -> None:
+    replica = Replica()
+    replica.apply(change("ann", Status.AWAY))
+    assert replica.status(SITE, "ann") is Status.AWAY
+    assert replica.status(DOC, "ann") is replica.status(SITE, "bob") is Status.OFFLINE
+    assert replica.get(SITE, "bob") is None
+    assert replica.room(DOC).page(None, 10) == []
+
+
+def test_a_page_begins_after_a_key_whether_or_not_somebody_has_it() -> None:
+    replica = Replica()
+    for user in ("cid", "ann", "bob"):
+        replica.apply(change(user))
+    room = replica.room(SITE)
+    assert room.page(None, 2) == ["ann", "bob"]
+    assert room.page("ann", 2) == ["bob", "cid"]
+    assert room.page("b", 5) == ["bob", "cid"]
+    assert room.page("cid", 5) == []
+
+
+def test_users_of_one_key_stand_by_id_and_are_skipped_together() -> None:
+    replica = Replica()
+    for user in ("2", "1", "10"):
+        replica.apply(change(user, key="same"))
+    replica.apply(change("0", key="same, longer"))
+    assert replica.room(SITE).page(None, 10) == ["1", "10", "2", "0"]
+    assert replica.room(SITE).page("same", 10) == ["0"]
+
+
+def test_a_renamed_user_moves_to_the_new_place() -> None:
+    replica = Replica()
+    for user in ("ann", "bob"):
+        replica.apply(change(user))
+    replica.apply(change("ann", key="zoe"))
+    assert replica.room(SITE).page(None, 10) == ["bob", "ann"]
+    replica.apply(change("ann", Status.OFFLINE, key="ann"))
+    assert replica.room(SITE).page(None, 10) == ["bob"]
+
+
+def test_a_snapshot_replaces_everything_and_tells_what_it_changed() -> None:
+    replica = Replica()
+    for user in ("ann", "bob", "cid"):
+        replica.apply(change(user))
+    replica.apply(change("ann", room=DOC))
+    state = {
+        SITE: {"ann": presence("ann"), "bob": presence("bob", Status.AWAY), "dan": presence("dan")},
+        "empty": {},
+    }
+    changed = replica.replace(state)
+    assert sorted(changed) == [(DOC, "ann"), (SITE, "bob"), (SITE, "cid"), (SITE, "dan")]
+    assert replica.as_state() == {SITE: state[SITE]}
+    assert replica.room(SITE).page(None, 10) == ["ann", "bob", "dan"]
+    assert replica.replace(state) == []
+
+
+def test_a_snapshot_leaves_those_who_are_kept_unless_it_knows_better() -> None:
+    replica = Replica()
+    for user in ("ann", "bob", "cid"):
+        replica.apply(change(user))
+    keep = [(SITE, "ann"), (SITE, "bob"), (SITE, "nobody"), (DOC, "ann")]
+    changed = replica.replace({SITE: {"bob": presence("bob", Status.AWAY)}}, keep)
+    assert sorted(changed) == [(SITE, "bob"), (SITE, "cid")]
+    assert replica.as_state() == {SITE: {"ann": presence("ann"), "bob": presence("bob", Status.AWAY)}}
+
+
+def test_a_replica_does_not_change_the_snapshot_it_was_made_from() -> None:
+    replica = Replica()
+    state: State = {SITE: {"ann": presence("ann")}}
+    replica.replace(state)
+    replica.apply(change("bob"))
+    copy = replica.as_state()
+    replica.apply(change("cid"))
+    assert list(state[SITE]) == ["ann"]
+    assert list(copy[SITE]) == ["ann", "bob"]
+
+
+def test_everybody_present_anywhere_can_be_listed() -> None:
+    replica = Replica()
+    replica.apply(change("ann"))
+    replica.apply(change("ann", room=DOC))
+    assert replica.pairs() == [(SITE, "ann"), (DOC, "ann")]
+
+
+keys = st.text("ab\ufb01\U0001f600", max_size=3)
+users = st.sampled_from([str(n) for n in range(12)])
+changes = st.builds(
+    Change,
+    st.sampled_from([SITE, DOC]),
+    users,
+    st.sampled_from(Status),
+    st.builds(Profile, keys, keys),
+    st.just(0.0),
+)
+
+
+@given(st.lists(changes, max_size=60), st.none() | keys, st.integers(1, 5))
+def test_a_replica_holds_the_last_of_each_in_order(told: list[Change], after: str | None, limit: int) -> None:
+    replica = Replica()
+    last: dict[tuple[str, str], Change] = {}
+    for entry in told:
+        replica.apply(entry)
+        last[entry.room, entry.user] = entry
+    for room in (SITE, DOC):
+        present = {
+            user: Presence(entry.status, entry.profile)
+            for (where, user), entry in last.items()
+            if where == room and entry.status is not Status.OFFLINE
+        }
+        in_order = sorted(present, key=lambda user: (present[user].profile.key, user))
+        start = 0 if after is None else bisect_right([present[user].profile.key for user in in_order], after)
+        assert replica.as_state().get(room, {}) == present
+        assert replica.room(room).page(after, limit) == in_order[start : start + limit]
+        assert replica.count(room) == len(present)

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import pytest
+from msgspec import UNSET
+
+from whosonline.core.entries import Change, Listing, Profile
+from whosonline.core.replica import Replica
+from whosonline.core.statuses import SITE, Status
+from whosonline.core.views import Delivery, Views, Watcher
+from whosonline.core.wire import Directory, Page, Range, Row, Update, UserState
+
+ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
+FIRST_PAGE = (SITE, None, 50)
+
+
+class Scene:
+    """A replica, and what looks at it."""
+
+    def __init__(self) -> None:
+        self.replica = Replica()
+        self.last_seen: dict[str, int] = {}
+        self.views = Views(self.replica, self.last_seen.get)
+
+    def change(self, user: str, status: Status = ONLINE, room: str = SITE, key: str | None = None) -> None:
+        before = self.replica.get(room, user)
+        change = Change(room, user, status, Profile(key or user, user.title()), 0.0)
+        self.replica.apply(change)
+        self.views.mark(change, before)
+
+    def watcher(self) -> Watcher:
+        watcher = Watcher()
+        self.views.join(watcher)
+        return watcher
+
+    def published(self, online: int | None = None) -> list[tuple[Update | Directory, list[Watcher]]]:
+        deliveries: list[Delivery] = self.views.publish(UNSET if online is None else online)
+        return [(message, self.views.to(target)) for message, target in deliveries]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_one_message_serves_all_who_look_at_the_same(scene: Scene) -> None:
+    first, second, other = scene.watcher(), scene.watcher(), scene.watcher()
+    for watcher in (first, second):
+        scene.views.watch_users(watcher, frozenset({"ann", "bob"}))
+    scene.views.watch_users(other, frozenset({"bob"}))
+    scene.change("ann")
+    assert scene.published() == [(Update(users={"ann": UserState(ONLINE)}), [first, second])]
+    assert scene.published() == []
+
+
+def test_only_those_are_told_who_look_at_what_changed(scene: Scene) -> None:
+    on_user, on_page, on_room, on_nothing = (scene.watcher() for _ in range(4))
+    scene.views.watch_users(on_user, frozenset({"ann"}))
+    scene.views.watch_page(on_page, FIRST_PAGE)
+    scene.views.watch_page(on_room, ("doc:42", None, 50))
+    scene.change("bob")
+    page = Page(SITE, None, put=[Row("bob", "Bob", "bob", ONLINE)], order=["bob"])
+    assert scene.published() == [(Update(page=page), [on_page])]
+    scene.change("bob", room="doc:42")
+    ((message, to),) = scene.published()
+    assert (message.page.room, to) == ("doc:42", [on_room])
+    assert scene.views.state("bob") == UserState(ONLINE)
+    assert on_nothing.view is not None
+
+
+def test_a_view_of_users_and_a_page_is_told_of_both_in_one_message(scene: Scene) -> None:
+    watcher, other = scene.watcher(), scene.watcher()
+    scene.views.watch_users(watcher, frozenset({"ann"}))
+    scene.views.watch_page(watcher, FIRST_PAGE)
+    scene.views.watch_page(other, FIRST_PAGE)
+    scene.change("ann")
+    page = Page(SITE, None, put=[Row("ann", "Ann", "ann", ONLINE)], order=["ann"])
+    told = {to[0]: message for message, to in scene.published()}
+    assert told == {watcher: Update(users={"ann": UserState(ONLINE)}, page=page), other: Update(page=page)}
+
+
+def test_a_count_goes_to_everybody_with_what_else_is_new(scene: Scene) -> None:
+    watching, idle = scene.watcher(), scene.watcher()
+    scene.views.watch_users(watching, frozenset({"ann"}))
+    scene.change("ann")
+    told = {to[0]: message for message, to in scene.published(online=1)}
+    assert told == {watching: Update(1, users={"ann": UserState(ONLINE)}), idle: Update(1)}
+
+
+def test_the_full_state_is_that_of_the_last_publication(scene: Scene) -> None:
+    watcher = scene.watcher()
+    scene.views.watch_users(watcher, frozenset({"ann"}))
+    scene.views.watch_page(watcher, FIRST_PAGE)
+    nobody = Update(3, {"ann": UserState(OFFLINE)}, Page(SITE, None, reset=True, put=[], order=[]))
+    assert scene.views.full(watcher, 3) == nobody
+    scene.change("ann")
+    assert scene.views.full(watcher, 3) == nobody
+    scene.published()
+    row = Row("ann", "Ann", "ann", ONLINE)
+    assert scene.views.full(watcher, 4) == Update(
+        4, {"ann": UserState(ONLINE)}, Page(SITE, None, reset=True, put=[row], order=["ann"])
+    )
+    scene.views.watch_users(watcher, None)
+    scene.views.watch_page(watcher, None)
+    assert scene.views.full(watcher, 5) == Update(5)
+
+
+def test_who_looks_at_what_others_look_at_gets_their_next_difference_too(scene: Scene) -> None:
+    early, late = scene.watcher(), scene.watcher()
+    scene.views.watch_users(early, frozenset({"ann"}))
+    scene.change("ann")
+    scene.views.watch_users(late, frozenset({"ann"}))
+    assert scene.views.full(late, 0).users == {"ann": UserState(OFFLINE)}
+    assert scene.published() == [(Update(users={"ann": UserState(ONLINE)}), [early, late])]
+
+
+def test_a_last_seen_time_that_is_learnt_late_follows(scene: Scene) -> None:
+    watcher = scene.watcher()
+    scene.views.watch_users(watcher, frozenset({"ann"}))
+    scene.last_seen["ann"] = 1_700_000_000
+    scene.views.mark_user("ann")
+    assert scene.views.marked
+    assert scene.published() == [(Update(users={"ann": UserState(OFFLINE, 1_700_000_000)}), [watcher])]
+
+
+def test_a_page_follows_a_user_renamed_out_of_it(scene: Scene) -> None:
+    watcher = scene.watcher()
+    for user in ("ann", "bob", "cid"):
+        scene.change(user)
+    scene.views.watch_page(watcher, (SITE, None, 2))
+    scene.published()
+    scene.change("ann", key="zoe")
+    ((message, _),) = scene.published()
+    assert (message.page.drop, message.page.order) == (["ann"], ["bob", "cid"])
+
+
+def test_a_change_beyond_a_full_page_marks_nothing(scene: Scene) -> None:
+    watcher = scene.watcher()
+    for user in ("ann", "bob"):
+        scene.change(user)
+    scene.views.watch_page(watcher, (SITE, None, 2))
+    scene.published()
+    scene.change("cid")
+    assert not scene.views.marked
+
+
+def test_changes_in_ways_unknown_are_found_by_looking(scene: Scene) -> None:
+    watcher = scene.watcher()
+    scene.change("ann")
+    scene.views.watch_users(watcher, frozenset({"ann", "bob"}))
+    scene.views.watch_page(watcher, FIRST_PAGE)
+    scene.views.mark_all(scene.replica.replace({}))
+    ((message, _),) = scene.published()
+    assert message.users == {"ann": UserState(OFFLINE)}
+    assert message.page.drop == ["ann"]
+
+
+def test_a_part_of_the_list_is_told_to_those_who_look_at_it(scene: Scene) -> None:
+    first, second, other = Watcher(), Watcher(), Watcher()
+    for watcher in (first, second):
+        scene.views.watch_directory(watcher, Range(None, "m"))
+    scene.views.watch_directory(other, Range("m", None))
+    assert first.directory is second.directory is not None
+    for watcher in (first, other):
+        assert watcher.directory is not None
+        watcher.directory.load([])
+    scene.views.mark_listing(Listing("7", Profile("Ann", "Ann"), None))
+    assert scene.published() == [(Directory(added=[Row("7", "Ann")]), [first, second])]
+
+
+def test_a_part_that_is_still_read_is_not_published(scene: Scene) -> None:
+    watcher = Watcher()
+    scene.views.watch_directory(watcher, Range())
+    scene.views.mark_listing(Listing("7", Profile("Ann", "Ann"), None))
+    assert not scene.views.marked
+    assert watcher.directory is not None
+    watcher.directory.load([])
+    assert watcher.directory.full().added == [Row("7", "Ann")]
+
+
+def test_watching_the_same_again_changes_nothing(scene: Scene) -> None:
+    watcher = scene.watcher()
+    for _ in range(2):
+        scene.views.watch_users(watcher, frozenset({"ann"}))
+        scene.views.watch_page(watcher, FIRST_PAGE)
+        scene.views.watch_directory(watcher, Range())
+    view, directory = watcher.view, watcher.directory
+    scene.views.watch_page(watcher, FIRST_PAGE)
+    scene.views.watch_directory(watcher, Range())
+    assert (watcher.view, watcher.directory) == (view, directory)
+    assert list(scene.views.watchers()) == [watcher]
+
+
+def test_nobody_is_not_watched(scene: Scene) -> None:
+    watcher = scene.watcher()
+    scene.views.watch_users(watcher, frozenset())
+    assert scene.views.full(watcher, 0) == Update(0)
+
+
+def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
+    empty = {name: len(held) for name, held in vars(scene.views).items() if isinstance(held, dict | set)}
+    watchers = [scene.watcher() for _ in range(3)]
+    for watcher in watchers:
+        scene.views.watch_users(watcher, frozenset({"ann", "bob"}))
+        scene.views.watch_page(watcher, FIRST_PAGE)
+        scene.views.watch_directory(watcher, Range())
+        assert watcher.directory is not None
+        watcher.directory.load([])
+    scene.change("ann")
+    scene.views.mark_listing(Listing("7", Profile("Ann", "Ann"), None))
+    assert scene.views.marked
+    scene.views.watch_users(watchers[0], None)
+    scene.views.watch_page(watchers[0], None)
+    scene.views.watch_directory(watchers[0], None)
+    for watcher in watchers:
+        scene.views.part(watcher)
+    assert not scene.views.marked
+    assert {name: len(getattr(scene.views, name)) for name in empty} == empty
+    assert scene.published(online=1) == []
+
+
+def test_who_never_joined_parts_without_harm(scene: Scene) -> None:
+    scene.views.part(Watcher())

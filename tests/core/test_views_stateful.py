@@ -1,0 +1,221 @@
+"""Whoever applies full states and changes as docs/wire.md says holds exactly what is so, after each flush."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from msgspec import UNSET
+
+from whosonline.core.entries import Change, Listing, Profile
+from whosonline.core.replica import Presence, Replica
+from whosonline.core.statuses import SITE, Status
+from whosonline.core.views import Views, Watcher
+from whosonline.core.windows import DirectoryWindow
+from whosonline.core.wire import Directory, Range, Update, encode
+from whosonline.testing.client import ClientState, ask, in_name_order, merge
+
+rooms = st.sampled_from([SITE, "doc:42"])
+users = st.sampled_from(["1", "2", "3", "4", "5"])
+keys = st.sampled_from(["a", "b", "c", "d", "e", "f"])
+profiles = st.builds(Profile, keys, st.sampled_from(["a", "b", "c", "Somebody"]))
+statuses = st.sampled_from(Status)
+clients = st.integers(0, 2)
+bounds = st.none() | keys
+
+
+class Client(Watcher):
+    """A connection, and what the client at its other end makes of what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = ClientState()
+
+    def take(self, message: Update | Directory) -> None:
+        self.state = merge(self.state, json.loads(encode(message)))
+
+
+class ViewsMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.replica = Replica()
+        self.last_seen: dict[str, int] = {}
+        self.views = Views(self.replica, self.last_seen.get)
+        self.online = 0
+        self.database: dict[str, Profile] = {}
+        self.unread: list[Listing] = []
+        self.queries: dict[DirectoryWindow, list[tuple[str, Profile]]] = {}
+        self.clients = [Client() for _ in range(3)]
+        for client in self.clients:
+            self.views.join(client)
+
+    # What happens
+
+    @rule(room=rooms, user=users, status=statuses, profile=profiles)
+    def change(self, room: str, user: str, status: Status, profile: Profile) -> None:
+        before = self.replica.get(room, user)
+        change = Change(room, user, status, profile, 0.0)
+        self.replica.apply(change)
+        self.views.mark(change, before)
+
+    @rule(
+        state=st.dictionaries(
+            rooms,
+            st.dictionaries(
+                users, st.builds(Presence, st.sampled_from([Status.ONLINE, Status.AWAY]), profiles)
+            ),
+        )
+    )
+    def snapshot(self, state: dict[str, dict[str, Presence]]) -> None:
+        self.views.mark_all(self.replica.replace(state))
+
+    @rule(user=users, at=st.integers(1, 9))
+    def last_seen_is_learnt(self, user: str, at: int) -> None:
+        self.last_seen[user] = at
+        self.views.mark_user(user)
+
+    @rule(user=users, profile=st.none() | profiles)
+    def list_changes(self, user: str, profile: Profile | None) -> None:
+        was = self.database.pop(user, None)
+        if profile is not None:
+            self.database[user] = profile
+        self.unread.append(Listing(user, profile, was.key if was is not None else None))
+
+    @precondition(lambda self: self.unread)
+    @rule()
+    def log_is_read(self) -> None:
+        self.views.mark_listing(self.unread.pop(0))
+
+    # What clients ask for
+
+    @rule(client=clients, watched=st.none() | st.sets(users))
+    def watch_users(self, client: int, watched: set[str] | None) -> None:
+        message = {"type": "unwatch", "users": True}
+        if watched is not None:
+            message = {"type": "watch", "users": sorted(watched)}
+        self._ask(client, message)
+        self.views.watch_users(self.clients[client], frozenset(watched) if watched is not None else None)
+        self._tell_full(client)
+
+    @rule(client=clients, room=rooms, after=bounds, limit=st.integers(1, 4), watching=st.booleans())
+    def watch_page(self, client: int, room: str, after: str | None, limit: int, watching: bool) -> None:
+        kind = "watch" if watching else "unwatch"
+        self._ask(client, {"type": kind, "room": room, "after": after, "limit": limit})
+        self.views.watch_page(self.clients[client], (room, after, limit) if watching else None)
+        self._tell_full(client)
+
+    @rule(client=clients, after=bounds, until=bounds, watching=st.booleans())
+    def watch_directory(self, client: int, after: str | None, until: str | None, watching: bool) -> None:
+        span = Range(after, until) if watching else None
+        kind = "watch" if watching else "unwatch"
+        self._ask(client, {"type": kind, "directory": {"after": after, "until": until}})
+        self.views.watch_directory(self.clients[client], span)
+        window = self.clients[client].directory
+        if window is not None and window.loaded:
+            self.clients[client].take(window.full())
+
+    @rule(client=clients)
+    def reconnect(self, client: int) -> None:
+        self.views.part(self.clients[client])
+        self.clients[client] = Client()
+        self.views.join(self.clients[client])
+        self._tell_full(client)
+
+    # What the node does
+
+    @rule(client=clients)
+    def query_is_answered(self, client: int) -> None:
+        """The database answers; the answer comes later, and the log goes on meanwhile."""
+        window = self.clients[client].directory
+        if window is not None and not window.loaded and window not in self.queries:
+            self.queries[window] = self._listed(window.after, window.until)
+
+    @rule(client=clients)
+    def answer_arrives(self, client: int) -> None:
+        window = self.clients[client].directory
+        if window is not None and window in self.queries:
+            window.load(self.queries.pop(window))
+            for watcher in self.views.to(window):
+                assert isinstance(watcher, Client)
+                watcher.take(window.full())
+
+    @rule(counted=st.booleans(), slow=st.sets(clients))
+    def flush(self, counted: bool, slow: set[int]) -> None:
+        """Publish; those who are slow miss it, and get the full state later."""
+        if counted:
+            self.online = self.replica.count(SITE)
+        for message, target in self.views.publish(self.online if counted else UNSET):
+            for watcher in self.views.to(target):
+                assert isinstance(watcher, Client)
+                if self.clients.index(watcher) not in slow:
+                    watcher.take(message)
+        for client in slow:
+            self._tell_full(client)
+            window = self.clients[client].directory
+            if window is not None and window.loaded:
+                self.clients[client].take(window.full())
+
+    # What must hold
+
+    @rule()
+    def everybody_holds_what_is_so(self) -> None:
+        while self.unread:
+            self.log_is_read()
+        for client in range(len(self.clients)):
+            self.query_is_answered(client)
+            self.answer_arrives(client)
+        self.flush(counted=True, slow=set())
+        for client in self.clients:
+            self._check(client.state)
+
+    def teardown(self) -> None:
+        self.everybody_holds_what_is_so()
+
+    def _check(self, state: ClientState) -> None:
+        assert state.online == self.replica.count(SITE)
+        for user, told in state.users.items():
+            status = self.replica.status(SITE, user)
+            expected: dict[str, Any] = {"status": status}
+            if status is Status.OFFLINE and user in self.last_seen:
+                expected["last_seen"] = self.last_seen[user]
+            assert told == expected
+        if state.page is not None:
+            watch, rows = state.page.watch, state.page.rows
+            assert rows is not None
+            present = self.replica.as_state().get(watch["room"], {})
+            listed = [
+                {"id": user, "name": profile.name, "key": profile.key, "status": status}
+                for user, (status, profile) in present.items()
+                if watch["after"] is None or profile.key > watch["after"]
+            ]
+            assert [rows[id] for id in state.page.order] == in_name_order(listed)[: watch["limit"]]
+            assert set(rows) == set(state.page.order)
+        if state.directory is not None:
+            assert state.directory.rows is not None
+            span = state.directory.watch["directory"]
+            assert state.directory.rows == {
+                user: {"id": user, "name": profile.name, "key": profile.key}
+                for user, profile in self._listed(span["after"], span["until"])
+            }
+
+    # Inside
+
+    def _ask(self, client: int, message: dict[str, Any]) -> None:
+        self.clients[client].state = ask(self.clients[client].state, message)
+
+    def _tell_full(self, client: int) -> None:
+        self.clients[client].take(self.views.full(self.clients[client], self.online))
+
+    def _listed(self, after: str | None, until: str | None) -> list[tuple[str, Profile]]:
+        return [
+            (user, profile)
+            for user, profile in self.database.items()
+            if (after is None or after < profile.key) and (until is None or profile.key <= until)
+        ]
+
+
+TestViewsStateful = ViewsMachine.TestCase
+TestViewsStateful.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -181,7 +181,7 @@ class _Process:
 
     def _read_all(self) -> None:
         """Read from every socket that has something."""
-        for file, _ in self._poll.poll(0):
+        for file, _ in self._poll.poll(0, len(self._readers) + 1):  # by default it stops at 1,023
             reader = self._readers[file]
             data = reader.socket.recv(65536)
             if not data:

@@ -1,5 +1,25 @@
 /** The world of a Presence, for tests: time that stands still, sockets that a test speaks for. */
 
+import { Presence } from "../../src/whosonline/static/whosonline/whosonline.js";
+
+/** A Presence that was welcomed, and its world. */
+export function connected(idleAfter) {
+  const world = new World();
+  const presence = new Presence("ws://example/users/", idleAfter, world);
+  presence.connect();
+  world.socket.welcomes();
+  return { world, presence };
+}
+
+/** The events of a Presence as they come: the kind of what changed, or how the connection is now. */
+export function eventsOf(presence) {
+  const events = [];
+  for (const type of ["connection", "online", "users", "page", "directory"]) {
+    presence.addEventListener(type, () => events.push(type === "connection" ? presence.connection : type));
+  }
+  return events;
+}
+
 export class World {
   sockets = [];
   reloads = 0;

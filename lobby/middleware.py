@@ -1,14 +1,18 @@
-"""A strict content security policy: everything from this site, nothing inline."""
+"""A strict content security policy, and files that are streamed without holding up the loop."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+# Everything from this site, nothing inline.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -46,3 +50,23 @@ def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Calla
         return add_policy(request, get_response(request))
 
     return middleware
+
+
+def stream_files(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Read the files that WhiteNoise serves in a thread, chunk by chunk, where the server is asynchronous.
+
+    WhiteNoise hands out files that are read synchronously; Django would read each whole, and warn of it.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if isinstance(request, ASGIRequest) and isinstance(response, FileResponse):
+            response.streaming_content = _read_in_thread(response.streaming_content)
+        return response
+
+    return middleware
+
+
+async def _read_in_thread(chunks: Any) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk

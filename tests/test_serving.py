@@ -23,6 +23,7 @@ async def test_a_server_that_is_ended_tells_every_socket_to_come_back(tmp_path: 
     with Server(tmp_path) as server:
         async with Person(server.url, "ann") as ann:
             await ann.sign_up()
+            await ann.page("/static/whosonline/whosonline.js")
             tabs = [await ann.socket() for _ in range(3)]
             for tab in tabs:
                 await hear(tab, type="welcome")

@@ -31,11 +31,15 @@ def list_of(*keys: str) -> str:
     return f'<ul id="users" data-until="z" data-me="2">{items}</ul><template id="user-row">{empty}</template>'
 
 
+def reset(rows: list[dict[str, str]]) -> dict[str, object]:
+    return {"type": "directory", "reset": True, "after": None, "until": "z", "added": rows}
+
+
 async def open_list(site: StubSite, *keys: str) -> None:
     await site.open(list_of(*keys))
     await site.until(lambda: len(site.sent[0]) == 2)
     assert site.sent[0][1] == {"type": "watch", "directory": {"after": None, "until": "z"}}
-    site.tell({"type": "directory", "reset": True, "added": [row(str(n), k) for n, k in enumerate(keys, 1)]})
+    site.tell(reset([row(str(n), k) for n, k in enumerate(keys, 1)]))
 
 
 async def keys_are(site: StubSite, *keys: str) -> None:
@@ -52,7 +56,7 @@ async def test_what_the_list_shows_already_is_left_alone(site: StubSite) -> None
                 { childList: true, characterData: true, subtree: true, attributes: true });
         }"""
     )
-    site.tell({"type": "directory", "reset": True, "added": [row("1", "ann"), row("2", "bob")]})
+    site.tell(reset([row("1", "ann"), row("2", "bob")]))
     site.tell({"type": "update", "online": 77, "users": {"1": {"status": "offline"}}})
     await site.until(lambda: len(site.sent[0]) == 2)
     await site.page.clock.run_for(1000)
@@ -147,5 +151,5 @@ async def test_while_the_connection_is_lost_the_list_holds(site: StubSite) -> No
     await keys_are(site, "ann", "bob")
     await site.welcome(number=2)
     await site.until(lambda: len(site.sent[1]) == 2)
-    site.tell({"type": "directory", "reset": True, "added": [row("2", "bob"), row("5", "cat")]})
+    site.tell(reset([row("2", "bob"), row("5", "cat")]))
     await keys_are(site, "bob", "cat")

@@ -23,6 +23,7 @@ def test_a_clock_that_stands_or_jumps_back_gives_nothing_away() -> None:
     assert bucket.take(10)
     assert not bucket.take(5)
     assert not bucket.take(5.5)
+    assert bucket.take(6)
 
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.floats(0.5, 30), st.integers(1, 10))

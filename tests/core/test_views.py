@@ -63,7 +63,8 @@ def test_only_those_are_told_who_look_at_what_changed(scene: Scene) -> None:
     scene.change("bob", room="doc:42")
     ((message, to),) = scene.published()
     assert (message.page.room, to) == ("doc:42", [on_room])
-    assert scene.views.state("bob") == UserState(ONLINE)
+    scene.change("ann", room="doc:43")
+    assert not scene.views.marked
     assert on_nothing.view is not None
 
 

@@ -34,6 +34,8 @@ class TestUsersWindow:
         assert window.full() == {"ann": AWAY, "bob": OFFLINE}
         window.mark("ann")
         assert window.publish(present.__getitem__) is None
+        # Without a mark it does not look.
+        assert window.publish({}.__getitem__) is None
 
     def test_who_joins_between_is_given_what_was_published(
         self, window: UsersWindow, present: dict[str, UserState]
@@ -165,7 +167,9 @@ class TestDirectoryWindow:
 
     def test_it_shows_what_was_loaded(self, window: DirectoryWindow) -> None:
         assert window.loaded
-        assert window.full() == Directory(reset=True, added=[row("bob"), row("cid")])
+        assert window.full() == Directory(
+            reset=True, after=window.after, until=window.until, added=[row("bob"), row("cid")]
+        )
 
     @pytest.mark.parametrize(
         ("key", "held"), [("b", False), ("ba", True), ("d", True), ("da", False), ("a", False)]
@@ -202,6 +206,9 @@ class TestDirectoryWindow:
         published = window.publish()
         assert published == Directory(added=[Row("7", "Carl", "carl")], removed=["bob"])
         assert published.added is not UNSET
+        # Whoever is shown is removed, even by an entry that does not know where.
+        assert window.mark(Listing("cid", Profile("zoe", "Zoe"), None))
+        assert window.publish() == Directory(removed=["cid"])
 
     def test_who_came_and_went_between_is_not_told(self, window: DirectoryWindow) -> None:
         window.mark(listed("bea"))

@@ -25,7 +25,13 @@ async def looking(world: World) -> Tab:
 async def test_the_part_that_is_watched_comes_in_full_first(world: World):
     tab = await looking(world)
     assert tab.take() == [
-        {"type": "directory", "reset": True, "added": [{"id": "1", "name": "Ann", "key": "ann"}]}
+        {
+            "type": "directory",
+            "reset": True,
+            "after": None,
+            "until": "m",
+            "added": [{"id": "1", "name": "Ann", "key": "ann"}],
+        }
     ]
 
 

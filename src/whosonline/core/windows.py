@@ -169,7 +169,8 @@ class DirectoryWindow:
         """
         if self._published is None:
             raise ValueError("this part of the list has not been loaded")
-        return Directory(reset=True, added=list(self._published.values()))
+        rows = list(self._published.values())
+        return Directory(reset=True, after=self.after, until=self.until, added=rows)
 
     def _holds(self, key: str) -> bool:
         return (self.after is None or self.after < key) and (self.until is None or key <= self.until)

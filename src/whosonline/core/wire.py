@@ -85,7 +85,11 @@ class Update(Struct, frozen=True, tag="update"):
 
 
 class Directory(Struct, frozen=True, tag="directory"):
+    """What a part of the list of all users holds (after a reset, which names the part), or what changed."""
+
     reset: bool | UnsetType = UNSET
+    after: str | UnsetType | None = UNSET
+    until: str | UnsetType | None = UNSET
     added: list[Row] | UnsetType = UNSET
     removed: list[str] | UnsetType = UNSET
 

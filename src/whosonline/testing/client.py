@@ -112,7 +112,12 @@ def _merge_page(page: PageState | None, told: Message | None) -> PageState | Non
 
 
 def _merge_directory(directory: DirectoryState | None, told: Message) -> DirectoryState | None:
-    if directory is None or (directory.rows is None and not told.get("reset")):
+    if directory is None:
+        return None
+    # A reset names its part, which may be an earlier one; changes go on from the reset before them.
+    part = directory.watch["directory"]
+    named = all(told.get(end) == part.get(end) for end in ("after", "until"))
+    if not (named if told.get("reset") else directory.rows is not None):
         return directory
     rows = _merge_rows(directory.rows, told, told.get("added", []), told.get("removed", []))
     return replace(directory, rows=rows)

@@ -77,8 +77,14 @@ function mergePage(page, told) {
 }
 
 function mergeDirectory(directory, told) {
-  if (!directory || !(directory.rows || told.reset)) return directory;
+  // A reset names its part, which may be an earlier one; changes go on from the reset before them.
+  const watched = directory && (told.reset ? isPart(directory.watch.directory, told) : directory.rows);
+  if (!watched) return directory;
   return { ...directory, rows: mergeRows(directory.rows, told.reset, told.added, told.removed) };
+}
+
+function isPart({ after = null, until = null }, told) {
+  return after === (told.after ?? null) && until === (told.until ?? null);
 }
 
 function mergeRows(rows, reset, put = [], drop = []) {

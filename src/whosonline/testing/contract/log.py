@@ -60,6 +60,14 @@ class LogContract:
         assert await log_after(a, start) == await log_after(b, start) == first + second
         assert await log_after(a, middle) == await log_after(b, middle) == second
 
+    async def test_all_who_wait_are_told(self, cluster: Cluster) -> None:
+        stores = [await cluster.node(name) for name in "abc"]
+        start = (await stores[0].snapshot()).cursor
+        waiting = [asyncio.ensure_future(_next(store.follow(start))) for store in stores]
+        await asyncio.sleep(0)
+        logged = await stores[0].report([seen("ann")])
+        assert [list(batch.entries) for batch in await asyncio.gather(*waiting)] == [logged] * 3
+
     async def test_a_long_log_is_followed_to_its_end(self, cluster: Cluster) -> None:
         a = await cluster.node("a")
         start = (await a.snapshot()).cursor

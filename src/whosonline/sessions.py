@@ -26,7 +26,7 @@ class Visitor:
 
 def session_name(session_key: str) -> str:
     """Return a name for a session that gives nobody the session: it goes into logs and stores."""
-    return salted_hmac("whosonline.session", session_key).hexdigest()[:24]
+    return salted_hmac("whosonline.session", session_key, algorithm="sha256").hexdigest()[:24]
 
 
 def visitor_of(session_key: str | None) -> Visitor | None:

@@ -55,6 +55,27 @@ class PresenceConsumer:
         """Serve the socket from its handshake to its end."""
         if (await self._receive())["type"] != "websocket.connect":
             return
+        self._task = asyncio.current_task()
+        hub = get_hub()
+        connection = await self._let_in(hub)
+        try:
+            if connection is not None:
+                await self._read(hub, connection)
+        except asyncio.CancelledError:
+            # The hub closes a connection by ending this task; anybody else who does means it.
+            if self._closing is None or self._task is None or self._task.uncancel() > 0:
+                raise
+        finally:
+            if connection is not None:
+                hub.close(connection)
+        if self._closing is not None:
+            await self._refuse(self._closing)
+
+    async def _let_in(self, hub: Hub) -> Connection | None:
+        """Answer the handshake and count the visitor in; or note why not.
+
+        What is needed for this alone (headers, the user) ends with it: a socket may be open for days.
+        """
         headers = dict(self._scope["headers"])
         allowed = self._origin_allowed(headers)
         # Looked up before the handshake ends, so that what the client sends first finds it done.
@@ -63,11 +84,27 @@ class PresenceConsumer:
         await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
         # Refusals come after the handshake: a browser shows no code for one that failed.
         if not allowed:
-            await self._refuse(CloseCode.NOT_ALLOWED)
+            self._closing = CloseCode.NOT_ALLOWED
         elif visitor is None:
-            await self._refuse(CloseCode.NOT_LOGGED_IN)
+            self._closing = CloseCode.NOT_LOGGED_IN
         else:
-            await self._serve(visitor)
+            return self._open(hub, visitor)
+        return None
+
+    def _open(self, hub: Hub, visitor: Visitor) -> Connection | None:
+        key = visitor.session_key
+        user = str(visitor.user.pk)
+        connection = hub.connection(user, session_name(key), key, self._send, self._close)
+        touched = visitor.touched_until > time.time()
+        try:
+            hub.open(connection, directory.profile(visitor.user), touched=touched)
+        except SessionEnded:
+            self._closing = CloseCode.NOT_LOGGED_IN
+        except TooManyConnections:
+            self._closing = CloseCode.TOO_MANY_CONNECTIONS
+        else:
+            return connection
+        return None
 
     def _origin_allowed(self, headers: dict[bytes, bytes]) -> bool:
         return origin_allowed(
@@ -76,33 +113,6 @@ class PresenceConsumer:
             self._scope.get("scheme") == "wss",
             settings.CSRF_TRUSTED_ORIGINS,
         )
-
-    async def _serve(self, visitor: Visitor) -> None:
-        hub = get_hub()
-        self._task = asyncio.current_task()
-        connection = hub.connection(
-            str(visitor.user.pk),
-            session_name(visitor.session_key),
-            visitor.session_key,
-            self._send,
-            self._close,
-        )
-        try:
-            touched = visitor.touched_until > time.time()
-            hub.open(connection, directory.profile(visitor.user), touched=touched)
-            await self._read(hub, connection)
-        except SessionEnded:
-            self._closing = CloseCode.NOT_LOGGED_IN
-        except TooManyConnections:
-            self._closing = CloseCode.TOO_MANY_CONNECTIONS
-        except asyncio.CancelledError:
-            # The hub closes a connection by ending this task; anybody else who does means it.
-            if self._closing is None or self._task is None or self._task.uncancel() > 0:
-                raise
-        finally:
-            hub.close(connection)
-        if self._closing is not None:
-            await self._refuse(self._closing)
 
     async def _read(self, hub: Hub, connection: Connection) -> None:
         """Handle messages until the client goes, or has sent too many bad ones."""

@@ -1,6 +1,8 @@
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import LoginView
 from django.urls import path
+from django.views.generic import RedirectView
 
 from . import views
 
@@ -10,4 +12,6 @@ urlpatterns = [
     path("log_in/", LoginView.as_view(redirect_authenticated_user=True), name="log_in"),
     path("log_out/", views.LogOut.as_view(), name="log_out"),
     path("admin/", admin.site.urls),
+    # Where browsers look on pages that name no icon, as those of the admin.
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}lobby/favicon.svg")),
 ]

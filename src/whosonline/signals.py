@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
@@ -50,7 +50,7 @@ def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
 
 
 def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
-    """Close every socket of the session."""
+    """Close every socket of a session that is no row. (It is still there: Django tells of it too early.)"""
     session = getattr(request, "session", None)
     if user is None or session is None or session.session_key is None:
         return
@@ -59,13 +59,14 @@ def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
 
 
 def on_session_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
-    """Close every socket of the session.
+    """Close every socket of the session, as a log-out does that deletes it.
 
-    A log-out comes here a second time, when the session is gone for good: a socket that came in between
-    would have been let in.
+    Not before the session is gone for good: a page that reloads when its socket is closed would find itself
+    logged in still, and a socket that came in between would be let in.
     """
     name = session_name(instance.session_key)
-    transaction.on_commit(lambda: _tell("a deleted session", lambda: sync_store().expel(name)))
+    user = instance.get_decoded().get(SESSION_KEY)
+    transaction.on_commit(lambda: _tell("the end of a session", lambda: sync_store().expel(name, user)))
 
 
 def before_user_saved(sender: Any, instance: Any, raw: bool, update_fields: Any, **kwargs: Any) -> None:
@@ -118,7 +119,6 @@ def _recheck(user: str) -> None:
 def connect() -> None:
     """Connect all of the above; called once, when the apps are ready."""
     user_logged_in.connect(on_logged_in)
-    user_logged_out.connect(on_logged_out)
     user_model = get_user_model()
     pre_save.connect(before_user_saved, sender=user_model)
     post_save.connect(on_user_saved, sender=user_model)
@@ -126,3 +126,5 @@ def connect() -> None:
     engine = import_module(settings.SESSION_ENGINE).SessionStore
     if hasattr(engine, "get_model_class"):  # sessions that are rows
         post_delete.connect(on_session_deleted, sender=engine.get_model_class())
+    else:
+        user_logged_out.connect(on_logged_out)

@@ -8,7 +8,7 @@ from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from whosonline.core.connections import Connections
 from whosonline.core.entries import Profile, Report
@@ -50,6 +50,14 @@ class ConnectionsMachine(RuleBasedStateMachine):
         self.in_doubt = False
 
     # What people do
+
+    @initialize()
+    def two_are_there(self) -> None:
+        for user in ("ann", "bob"):
+            self.open(user, "phone", "first", touched=False)
+            self.connections.enter(len(self.tabs) - 1, ROOMS[0])
+            self.tabs[len(self.tabs) - 1].rooms.add(ROOMS[0])
+        self.all_is_told()
 
     @rule(user=users, session=sessions, name=names, touched=st.booleans())
     def open(self, user: str, session: str, name: str, touched: bool) -> None:
@@ -197,4 +205,4 @@ class ConnectionsMachine(RuleBasedStateMachine):
 
 
 TestConnectionsStateful = ConnectionsMachine.TestCase
-TestConnectionsStateful.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestConnectionsStateful.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec import UNSET
 
 from whosonline.core.entries import Change, Listing, Profile
@@ -18,13 +18,13 @@ from whosonline.core.windows import DirectoryWindow
 from whosonline.core.wire import Directory, Range, Update, encode
 from whosonline.testing.client import ClientState, ask, in_name_order, merge
 
-rooms = st.sampled_from([SITE, "doc:42"])
-users = st.sampled_from(["1", "2", "3", "4", "5"])
-keys = st.sampled_from(["a", "b", "c", "d", "e", "f"])
+rooms = st.sampled_from([SITE, SITE, "doc:42"])
+users = st.sampled_from(list("123456"))
+keys = st.sampled_from(list("abcdef"))
 profiles = st.builds(Profile, keys, st.sampled_from(["a", "b", "c", "Somebody"]))
-statuses = st.sampled_from(Status)
+changes = st.builds(Change, rooms, users, st.sampled_from(Status), profiles, st.just(0.0))
 clients = st.integers(0, 2)
-bounds = st.none() | keys
+bounds = st.sampled_from([None, None, "a", "c", "e"])
 
 
 class Client(Watcher):
@@ -51,15 +51,32 @@ class ViewsMachine(RuleBasedStateMachine):
         self.clients = [Client() for _ in range(3)]
         for client in self.clients:
             self.views.join(client)
+            client.take(self.views.full(client, self.online))
+
+    @initialize(
+        present=st.dictionaries(users, profiles, min_size=3),
+        watched=st.sets(users, min_size=2),
+        page=st.tuples(st.just(SITE), bounds, st.integers(1, 5)),
+        span=st.tuples(bounds, bounds),
+    )
+    def some_are_there(
+        self, present: dict[str, Profile], watched: set[str], page: Any, span: tuple[Any, Any]
+    ) -> None:
+        self.database = dict(present)
+        self.snapshot({SITE: {user: Presence(Status.ONLINE, profile) for user, profile in present.items()}})
+        self.watch_users(0, watched)
+        for client in (0, 1):
+            self.watch_page(client, *page, watching=True)
+            self.watch_directory(client, *span, watching=True)
 
     # What happens
 
-    @rule(room=rooms, user=users, status=statuses, profile=profiles)
-    def change(self, room: str, user: str, status: Status, profile: Profile) -> None:
-        before = self.replica.get(room, user)
-        change = Change(room, user, status, profile, 0.0)
-        self.replica.apply(change)
-        self.views.mark(change, before)
+    @rule(changes=st.lists(changes, min_size=1, max_size=4))
+    def change(self, changes: list[Change]) -> None:
+        for change in changes:
+            before = self.replica.get(change.room, change.user)
+            self.replica.apply(change)
+            self.views.mark(change, before)
 
     @rule(
         state=st.dictionaries(
@@ -100,7 +117,7 @@ class ViewsMachine(RuleBasedStateMachine):
         self.views.watch_users(self.clients[client], frozenset(watched) if watched is not None else None)
         self._tell_full(client)
 
-    @rule(client=clients, room=rooms, after=bounds, limit=st.integers(1, 4), watching=st.booleans())
+    @rule(client=clients, room=rooms, after=bounds, limit=st.integers(1, 5), watching=st.booleans())
     def watch_page(self, client: int, room: str, after: str | None, limit: int, watching: bool) -> None:
         kind = "watch" if watching else "unwatch"
         self._ask(client, {"type": kind, "room": room, "after": after, "limit": limit})
@@ -157,49 +174,59 @@ class ViewsMachine(RuleBasedStateMachine):
             window = self.clients[client].directory
             if window is not None and window.loaded:
                 self.clients[client].take(window.full())
-
-    # What must hold
+        self._check_all()
 
     @rule()
-    def everybody_holds_what_is_so(self) -> None:
+    def the_node_catches_up(self) -> None:
         while self.unread:
             self.log_is_read()
         for client in range(len(self.clients)):
             self.query_is_answered(client)
             self.answer_arrives(client)
         self.flush(counted=True, slow=set())
-        for client in self.clients:
-            self._check(client.state)
 
     def teardown(self) -> None:
-        self.everybody_holds_what_is_so()
+        self.the_node_catches_up()
 
-    def _check(self, state: ClientState) -> None:
-        assert state.online == self.replica.count(SITE)
+    # What must hold after a flush
+
+    def _check_all(self) -> None:
+        for client in self.clients:
+            assert client.state.online == self.online
+            self._check_users(client.state)
+            self._check_page(client.state)
+            if client.directory is not None and client.directory.loaded and not self.unread:
+                self._check_directory(client.state)
+
+    def _check_users(self, state: ClientState) -> None:
         for user, told in state.users.items():
             status = self.replica.status(SITE, user)
             expected: dict[str, Any] = {"status": status}
             if status is Status.OFFLINE and user in self.last_seen:
                 expected["last_seen"] = self.last_seen[user]
             assert told == expected
-        if state.page is not None:
-            watch, rows = state.page.watch, state.page.rows
-            assert rows is not None
-            present = self.replica.as_state().get(watch["room"], {})
-            listed = [
-                {"id": user, "name": profile.name, "key": profile.key, "status": status}
-                for user, (status, profile) in present.items()
-                if watch["after"] is None or profile.key > watch["after"]
-            ]
-            assert [rows[id] for id in state.page.order] == in_name_order(listed)[: watch["limit"]]
-            assert set(rows) == set(state.page.order)
-        if state.directory is not None:
-            assert state.directory.rows is not None
-            span = state.directory.watch["directory"]
-            assert state.directory.rows == {
-                user: {"id": user, "name": profile.name, "key": profile.key}
-                for user, profile in self._listed(span["after"], span["until"])
-            }
+
+    def _check_page(self, state: ClientState) -> None:
+        if state.page is None:
+            return
+        watch, rows = state.page.watch, state.page.rows
+        assert rows is not None
+        present = self.replica.as_state().get(watch["room"], {})
+        listed = [
+            {"id": user, "name": profile.name, "key": profile.key, "status": status}
+            for user, (status, profile) in present.items()
+            if watch["after"] is None or profile.key > watch["after"]
+        ]
+        assert [rows[id] for id in state.page.order] == in_name_order(listed)[: watch["limit"]]
+        assert set(rows) == set(state.page.order)
+
+    def _check_directory(self, state: ClientState) -> None:
+        assert state.directory is not None
+        span = state.directory.watch["directory"]
+        assert state.directory.rows == {
+            user: {"id": user, "name": profile.name, "key": profile.key}
+            for user, profile in self._listed(span["after"], span["until"])
+        }
 
     # Inside
 
@@ -218,4 +245,4 @@ class ViewsMachine(RuleBasedStateMachine):
 
 
 TestViewsStateful = ViewsMachine.TestCase
-TestViewsStateful.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+TestViewsStateful.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

@@ -125,6 +125,27 @@ async def test_who_moves_on_during_a_long_flush_is_not_told_of_what_was_watched_
     assert not any("users" in message for message in second.take())
 
 
+async def test_who_stops_watching_one_of_two_during_a_long_flush_misses_nothing_of_the_other(
+    world: World, monkeypatch
+):
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    hub = await world.node()
+    first, second = [await world.tab(hub, f"w{number}") for number in range(2)]
+    for tab in (first, second):
+        await tab.say('{"type":"watch","users":["ann"]}')
+        await tab.say('{"type":"watch","room":"site"}')
+        tab.take()
+    arrive(hub, "ann")
+    async with asyncio.timeout(10):
+        while not first.take():
+            await asyncio.sleep(0)
+    assert second.take() == []  # its turn has not come yet
+    await second.say('{"type":"unwatch","users":true}')
+    await world.clock.advance(1)
+    pages = [message["page"] for message in second.take() if "page" in message]
+    assert "ann" in pages[-1]["order"]
+
+
 async def test_connections_that_watch_the_same_share_one_window(world: World):
     hub = await world.node()
     for number in range(3):

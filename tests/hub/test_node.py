@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from whosonline.core.entries import Profile
+from whosonline.core.entries import Profile, Report
+from whosonline.core.statuses import SITE, Status
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
+from whosonline.stores.memory.backend import SWEEP_CHUNK
 
 from .conftest import Tab, World
 
@@ -137,6 +139,20 @@ async def test_an_idle_node_asks_the_store_only_to_beat_and_to_sweep(world: Worl
     await world.clock.advance(30)
     assert set(store.calls) == {"beat", "sweep"}
     assert len(store.calls) == 10 + 30
+
+
+async def test_a_large_dead_node_s_people_all_leave_within_lease_and_sweep(world: World):
+    hub = await world.node()
+    await world.tab(hub, "bob")
+    dead = MemoryStore(world.backend)
+    await dead.open("dead", hub.policy.lease)
+    await dead.report(
+        [Report(SITE, f"u{n}", Status.ONLINE, Profile(f"u{n}", f"U{n}")) for n in range(5 * SWEEP_CHUNK)]
+    )
+    await world.clock.advance(0)
+    assert hub.replica.count(SITE) == 5 * SWEEP_CHUNK + 1
+    await world.clock.advance(hub.policy.lease + hub.policy.sweep)
+    assert hub.replica.count(SITE) == 1
 
 
 async def test_a_log_that_was_trimmed_is_made_good_by_a_snapshot(world: World):

@@ -172,15 +172,22 @@ test("to pause ends the wait for a retry too", () => {
 
 // Not logged in
 
-test("who is not logged in any more has the page reloaded, once", () => {
+/** A page that logs out itself has left by then. */
+const RELOAD_AFTER = 500;
+
+test("who is not logged in any more has the page reloaded soon, and once", () => {
   const { world, presence } = connected();
   world.socket.ends(4401);
-  assert.equal(world.reloads, 1);
   assert.equal(presence.connection, "closed");
+  world.advance(RELOAD_AFTER - 1);
+  assert.equal(world.reloads, 0);
+  world.advance(1);
+  assert.equal(world.reloads, 1);
   const again = new Presence("ws://example/users/", 300, world);
   again.connect();
   world.socket.opens();
   world.socket.ends(4401);
+  world.advance(60_000);
   assert.equal(world.reloads, 1);
   assert.equal(again.connection, "closed");
 });
@@ -188,10 +195,12 @@ test("who is not logged in any more has the page reloaded, once", () => {
 test("after a welcome the page may be reloaded again", () => {
   const { world } = connected();
   world.socket.ends(4401);
+  world.advance(RELOAD_AFTER);
   const again = new Presence("ws://example/users/", 300, world);
   again.connect();
   world.socket.welcomes();
   world.socket.ends(4401);
+  world.advance(RELOAD_AFTER);
   assert.equal(world.reloads, 2);
 });
 
@@ -207,6 +216,7 @@ test("where a browser allows no storage the page is not reloaded, and all else w
   world.socket.welcomes();
   assert.equal(presence.connection, "open");
   world.socket.ends(4401);
+  world.advance(RELOAD_AFTER);
   assert.equal(world.reloads, 0);
   assert.equal(presence.connection, "closed");
 });

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -128,12 +131,15 @@ def test_the_log_out_page_has_nothing_for_those_who_are_not_logged_in(client: Cl
     assertRedirects(client.get("/log_out/"), "/log_in/")
 
 
-def test_the_button_on_every_page_logs_out_and_shows_offline_at_once(client: Client, ann: User) -> None:
+def test_the_button_on_every_page_logs_out_and_shows_offline_at_once(
+    client: Client, ann: User, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
     client.post("/log_in/", {"username": "ann", "password": PASSWORD})
     form = parse(client.get("/").content.decode()).one("header").one("form")
     assert form["method"] == "post"
 
-    assertRedirects(client.post(str(form["action"])), "/log_in/")
+    with django_capture_on_commit_callbacks(execute=True):
+        assertRedirects(client.post(str(form["action"])), "/log_in/")
 
     assert presence.status(ann.pk).status is Status.OFFLINE
     assertRedirects(client.get("/"), "/log_in/?next=/")

@@ -93,7 +93,7 @@ class TestMemoryStore(StoreContract):
             batch = await task
             loop.call_soon_threadsafe(followed.set_result, batch.entries)
 
-        thread = threading.Thread(target=asyncio.run, args=(follow(),))
+        thread = threading.Thread(target=asyncio.run, args=(follow(),), daemon=True)
         thread.start()
         await waiting.wait()
         logged = await store.report([seen("ann")])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from whosonline.core.entries import Profile, Report
 from whosonline.core.replica import Presence
@@ -83,7 +83,7 @@ class MemoryStoreMachine(RuleBasedStateMachine):
         self.clock = ManualClock()
         self.backend = MemoryBackend(self.clock.time, self.clock.wall)
         self.stores = dict(self._open_all())
-        self.model = self._new_model()
+        self.model = Model(self.clock.time())
         self.model.deadlines = dict.fromkeys(self.stores, LEASE)
         self.snapshots = [self._snapshot()]
 
@@ -93,14 +93,19 @@ class MemoryStoreMachine(RuleBasedStateMachine):
             self.runner.run(store.open(name, LEASE))
             yield name, store
 
-    def _new_model(self) -> Model:
-        return Model(self.clock.time())
-
     def _snapshot(self) -> Snapshot:
         return self.runner.run(self.stores["a"].snapshot())
 
     def teardown(self) -> None:
+        for snapshot in self.snapshots:
+            entries = self.runner.run(log_after(self.stores["a"], snapshot.cursor))
+            assert replay(snapshot, entries).as_state() == self.model.state()
         self.runner.close()
+
+    @initialize(reports=st.lists(reports, min_size=3, max_size=5))
+    def some_are_there(self, reports: list[Report]) -> None:
+        for node in self.stores:
+            self.report(node, reports)
 
     @rule(node=nodes)
     def beat(self, node: str) -> None:
@@ -162,12 +167,6 @@ class MemoryStoreMachine(RuleBasedStateMachine):
     def look(self) -> None:
         self.snapshots.append(self._snapshot())
 
-    @rule()
-    def wipe(self) -> None:
-        self.backend.wipe()
-        self.model = self._new_model()
-        self.snapshots = [self._snapshot()]
-
     def _forget_names(self) -> None:
         self.model.names = {
             (room, user): profile
@@ -180,12 +179,6 @@ class MemoryStoreMachine(RuleBasedStateMachine):
         self._forget_names()
         assert self._snapshot().state == self.model.state()
 
-    @invariant()
-    def every_snapshot_and_what_follows_it_are_the_truth(self) -> None:
-        for snapshot in self.snapshots[-3:]:
-            entries = self.runner.run(log_after(self.stores["a"], snapshot.cursor))
-            assert replay(snapshot, entries).as_state() == self.model.state()
-
 
 TestMemoryStoreStateful = MemoryStoreMachine.TestCase
-TestMemoryStoreStateful.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestMemoryStoreStateful.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)

@@ -189,10 +189,13 @@ class Hub:
         view = connection.view
         if message.directory is not UNSET:
             self._views.watch_directory(connection, None)
-        elif message.users is not UNSET:
+            return
+        if message.users is not UNSET:
             self._views.watch_users(connection, None)
         elif view is not None and view.page is not None and view.page.room == message.room:
             self._views.watch_page(connection, None)
+        # A flush that is under way tells views; who leaves one amid it would miss what is still watched.
+        self._fanout.tell_full(connection, Kind.UPDATE)
 
     # What the node tells
 

@@ -162,4 +162,7 @@ class Node:
             self._cursor = None
 
     async def _sweep(self) -> None:
-        self._events.on_caused(await self._store.sweep())
+        # A large node's users leave in chunks: go on while there are some.
+        while changes := await self._store.sweep():
+            self._events.on_caused(changes)
+            await asyncio.sleep(0)

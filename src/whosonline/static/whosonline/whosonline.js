@@ -137,6 +137,8 @@ const CLOCK_INTERVAL = 10_000;
 /** A clock that jumps by so much was asleep. Browsers run the timers of hidden pages once a minute. */
 const SLEPT = 90_000;
 const DAY = 86_400_000;
+/** Who logs out in this page is on the way to the next one: a reload at once would take them off it. */
+const RELOAD_AFTER = 500;
 const RELOADED = "whosonline.reloaded";
 
 /**
@@ -318,7 +320,7 @@ export class Presence extends EventTarget {
     const delay = retryDelay(this.#attempt++, code, this.#world.Math.random);
     if (delay !== null) this.#retry = this.#world.setTimeout(() => this.connect(), delay);
     this.#show(delay === null ? "closed" : "reconnecting");
-    if (code === CODE.notLoggedIn) this.#reloadOnce();
+    if (code === CODE.notLoggedIn) this.#world.setTimeout(() => this.#reloadOnce(), RELOAD_AFTER);
   }
 
   #abandon() {

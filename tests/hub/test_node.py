@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from whosonline.core.entries import Profile, Report
+from whosonline.core.entries import Listing, Profile, Report
 from whosonline.core.statuses import SITE, Status
+from whosonline.core.wire import CloseCode
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.stores.memory.backend import SWEEP_CHUNK
@@ -169,3 +170,53 @@ async def test_a_log_that_was_trimmed_is_made_good_by_a_snapshot(world: World):
     await world.clock.advance(1)
     assert bob.take()[-1]["online"] == 22
     assert hub.replica.get("site", "ann") is not None
+
+
+async def behind(world: World):
+    """A node with a socket of bob, on a store whose log is short."""
+    world.backend = MemoryBackend(world.clock.time, world.clock.wall, log_length=3)
+    hub = await world.node()
+    return hub, await world.tab(hub, "bob")
+
+
+def overflow(world: World) -> None:
+    """Log more than the log can hold, before anybody can read it."""
+    for number in range(10):
+        world.backend.touch(f"u{number}", Profile("k", "n"), "s", 100)
+
+
+async def test_a_log_out_in_a_gap_of_the_log_still_closes_the_socket(world: World):
+    hub, bob = await behind(world)
+    eve = await world.tab(hub, "eve")
+    world.people.refused.add("bob")
+    world.people.failures["refused"] = 1
+    world.backend.expel("session of bob", "bob")
+    overflow(world)
+    await world.clock.advance(10)
+    assert bob.socket.closed_with is CloseCode.NOT_LOGGED_IN
+    assert eve.socket.closed_with is None
+
+
+async def test_a_sign_up_and_a_removal_in_a_gap_of_the_log_still_show(world: World):
+    world.people.listed = {"5": Profile("eli", "Eli")}
+    _, bob = await behind(world)
+    await bob.say('{"type":"watch","directory":{}}')
+    bob.take()
+    world.people.listed = {"7": Profile("zoe", "Zoe")}
+    world.backend.append(Listing("7", Profile("zoe", "Zoe"), None))
+    world.backend.append(Listing("5", None, "eli"))
+    overflow(world)
+    await world.clock.advance(1)
+    (told,) = bob.take("directory")
+    assert told["reset"]
+    assert [row["id"] for row in told["added"]] == ["7"]
+
+
+async def test_a_part_of_the_list_that_is_being_read_when_the_gap_is_noticed_is_read_again(world: World):
+    world.people.failures["directory"] = 1
+    _, bob = await behind(world)
+    await bob.say('{"type":"watch","directory":{}}')
+    overflow(world)
+    await world.clock.advance(10)
+    assert len(bob.take("directory")) == 1
+    assert world.people.queries.count("directory") == 2

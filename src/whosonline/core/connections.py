@@ -131,6 +131,10 @@ class Connections:
 
     # What is asked about them
 
+    def ids(self) -> list[Hashable]:
+        """Return all connections, lingering ones included."""
+        return list(self._all)
+
     def users(self) -> list[str]:
         """Return everybody whom this node holds, lingering ones included."""
         return list(self._by_user)

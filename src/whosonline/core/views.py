@@ -164,6 +164,10 @@ class Views:
             window for window in self._looking if window.mark(listing) and window.loaded
         )
 
+    def directories(self) -> list[DirectoryWindow]:
+        """Return the parts of the list of all users that somebody looks at."""
+        return list(self._looking)
+
     @property
     def marked(self) -> bool:
         """Whether there may be something to publish."""

@@ -145,6 +145,11 @@ class DirectoryWindow:
         self._published = {user: Row.of(user, profile) for user, profile in rows}
         self.publish()
 
+    def unload(self) -> None:
+        """Forget everything: entries of the log were missed, and it has to be loaded anew."""
+        self._published = None
+        self._marked.clear()
+
     def publish(self) -> Directory | None:
         """Take over the noted changes; return what differs, if anything does."""
         if self._published is None:

@@ -177,13 +177,29 @@ class DirectoryLoader:
         if window.loaded:
             self._fanout.tell_full(connection, Kind.DIRECTORY)
         elif window not in self._loading:
-            task = asyncio.get_running_loop().create_task(self._read(window))
-            self._loading[window] = task
-            task.add_done_callback(lambda _: self._loading.pop(window, None))
+            self._load_soon(window)
+
+    def reload(self) -> None:
+        """Read everything that somebody looks at anew; meanwhile everybody keeps what they were told."""
+        self.stop()
+        for window in self._views.directories():
+            window.unload()
+            self._load_soon(window)
 
     def stop(self) -> None:
         for task in self._loading.values():
             task.cancel()
+        self._loading.clear()
+
+    def _load_soon(self, window: DirectoryWindow) -> None:
+        task = asyncio.get_running_loop().create_task(self._read(window))
+        self._loading[window] = task
+        task.add_done_callback(lambda done: self._loaded(window, done))
+
+    def _loaded(self, window: DirectoryWindow, done: asyncio.Task[None]) -> None:
+        # Unless another read of the same part has begun since.
+        if self._loading.get(window) is done:
+            del self._loading[window]
 
     async def _read(self, window: DirectoryWindow) -> None:
         while self._views.to(window):

@@ -43,6 +43,12 @@ class Site:
     refused: Refused
 
 
+RECHECK_CHUNK = 100
+"""Connections that the site is asked about at once."""
+
+RECHECK_RETRY = 5.0
+"""Seconds until the site is asked again when it could not answer."""
+
 HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
 
@@ -137,7 +143,7 @@ class Hub:
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
         if self._rechecked.holds(user, now):
-            self._spawn(self._recheck(user))
+            self._spawn(self._recheck(self._connections.of_user(user)))
 
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
@@ -212,9 +218,16 @@ class Hub:
             if self._held_timer is not None:
                 self._held_timer.cancel()
             self._held_timer = self._clock.call_at(until, self._release_held)
+        if self._epoch is not None:
+            self._make_good_what_was_missed()
         self._epoch = epoch
         self._views.mark_all(self.replica.replace(snapshot.state, self._held))
         self._fanout.flush_soon()
+
+    def _make_good_what_was_missed(self) -> None:
+        """Ask the site for what a snapshot does not hold: who may stay, and the list of all users."""
+        self._spawn(self._recheck(self._connections.ids()))
+        self._directories.reload()
 
     def on_entries(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
@@ -231,7 +244,7 @@ class Hub:
                     self._expel(self._connections.of_session(session))
                 case Recheck(user):
                     self._rechecked.add(user, self._clock.time())
-                    self._spawn(self._recheck(user))
+                    self._spawn(self._recheck(self._connections.of_user(user)))
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
@@ -282,10 +295,18 @@ class Hub:
             connection.close(CloseCode.NOT_LOGGED_IN)
         self._node.report_soon()
 
-    async def _recheck(self, user: str) -> None:
-        connections: list[Any] = self._connections.of_user(user)
-        if connections:
-            self._expel(await self._site.refused(connections))
+    async def _recheck(self, connections: list[Any]) -> None:
+        """Close those of the connections that may not stay; ask until there is an answer."""
+        for start in range(0, len(connections), RECHECK_CHUNK):
+            chunk = connections[start : start + RECHECK_CHUNK]
+            while True:
+                try:
+                    refused = await self._site.refused(chunk)
+                    break
+                except Exception:
+                    logger.exception("the site could not be asked who may stay; trying again soon")
+                    await self._clock.sleep(RECHECK_RETRY)
+            self._expel(refused)
 
     # Last seen
 

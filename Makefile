@@ -13,7 +13,7 @@ export PYTHONPATH := src:.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run crowd test lint format lock clean
+.PHONY: help run crowd bench test lint format lock clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -24,6 +24,9 @@ run: $(VENV)/lobby ## Run the lobby at http://127.0.0.1:8000 (PORT=, HOST=, DATA
 
 crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby (URL=, PEOPLE=, SECONDS=)
 	@exec $(BIN)/python -m bench.crowd
+
+bench: $(VENV)/dev ## Measure the fan-out beside bare C (minutes; see bench/RESULTS.md)
+	@exec $(BIN)/python -m bench.fanout
 
 test: $(VENV)/dev ## Run all tests; installs Chromium if it is missing and may be installed
 	@scripts/need chromium node

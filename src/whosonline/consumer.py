@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -39,8 +40,9 @@ class PresenceConsumer:
     def as_asgi(cls) -> Any:
         """Return the application, for a Channels URLRouter."""
 
-        async def application(scope: Any, receive: Any, send: Any) -> None:
-            await cls(scope, receive, send).run()
+        # Not async: its frame would keep the scope for as long as the socket is open.
+        def application(scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+            return cls(scope, receive, send).run()
 
         return application
 
@@ -76,11 +78,13 @@ class PresenceConsumer:
 
         What is needed for this alone (headers, the user) ends with it: a socket may be open for days.
         """
-        headers = dict(self._scope["headers"])
-        allowed = self._origin_allowed(headers)
+        scope = self._scope
+        del self._scope
+        headers = dict(scope["headers"])
+        allowed = _origin_allowed(headers, secure=scope.get("scheme") == "wss")
         # Looked up before the handshake ends, so that what the client sends first finds it done.
         visitor = await database_sync_to_async(visitor_of)(_session_key(headers)) if allowed else None
-        offered = wire.SUBPROTOCOL in self._scope.get("subprotocols", ())
+        offered = wire.SUBPROTOCOL in scope.get("subprotocols", ())
         await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
         # Refusals come after the handshake: a browser shows no code for one that failed.
         if not allowed:
@@ -105,14 +109,6 @@ class PresenceConsumer:
         else:
             return connection
         return None
-
-    def _origin_allowed(self, headers: dict[bytes, bytes]) -> bool:
-        return origin_allowed(
-            _text(headers.get(b"origin")),
-            _text(headers.get(b"host")),
-            self._scope.get("scheme") == "wss",
-            settings.CSRF_TRUSTED_ORIGINS,
-        )
 
     async def _read(self, hub: Hub, connection: Connection) -> None:
         """Handle messages until the client goes, or has sent too many bad ones."""
@@ -157,6 +153,15 @@ def _handle(hub: Hub, connection: Connection, event: Any, policy: Policy) -> wir
     except BadMessage as error:
         return wire.Error(ErrorCode.BAD_MESSAGE, str(error))
     return None
+
+
+def _origin_allowed(headers: dict[bytes, bytes], secure: bool) -> bool:
+    return origin_allowed(
+        _text(headers.get(b"origin")),
+        _text(headers.get(b"host")),
+        secure,
+        settings.CSRF_TRUSTED_ORIGINS,
+    )
 
 
 def _session_key(headers: dict[bytes, bytes]) -> str | None:

@@ -10,6 +10,7 @@ from whosonline.core.wire import CloseCode
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.stores.memory.backend import SWEEP_CHUNK
+from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
 
@@ -220,3 +221,19 @@ async def test_a_part_of_the_list_that_is_being_read_when_the_gap_is_noticed_is_
     await world.clock.advance(10)
     assert len(bob.take("directory")) == 1
     assert world.people.queries.count("directory") == 2
+
+
+async def test_who_left_in_a_gap_of_the_log_was_last_seen_just_now(world: World):
+    world.people.seen = {"ann": 1}
+    hub, bob = await behind(world)
+    await bob.say('{"type":"watch","users":["ann"]}')
+    await settle()
+    world.backend.touch("ann", Profile("ann", "Ann"), "s", 100)
+    await world.clock.advance(1)
+    bob.take()
+    world.backend.expel("s", "ann")
+    overflow(world)
+    await world.clock.advance(1)
+    (told,) = [message["users"]["ann"] for message in bob.take() if "users" in message]
+    assert told["status"] == "offline"
+    assert told["last_seen"] > 1

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from ..core import wire
 from ..core.connections import Connections
 from ..core.entries import Change, Entry, Expel, Listing, Profile, Recheck
+from ..core.follower import Follower
 from ..core.policy import Policy
 from ..core.recent import Recent
 from ..core.replica import Replica
@@ -70,6 +71,7 @@ class Hub:
     def __init__(self, store: Store, site: Site, policy: Policy, clock: Clock | None = None) -> None:
         self.policy = policy
         self.replica = Replica()
+        self._follower = Follower(self.replica)
         self._site = site
         self._clock = clock or LoopClock()
         self._connections = Connections(policy.grace)
@@ -81,8 +83,6 @@ class Hub:
         )
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
-        self._epoch: tuple[str, ...] | None = None
-        self._held: set[tuple[str, str]] = set()
         self._held_timer: Timer | None = None
         # What happens to a session or a user while a socket of theirs is on its way must not be missed.
         self._expelled = Recent(HANDSHAKE)
@@ -211,21 +211,20 @@ class Hub:
         In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
         every node had the time to find out and to announce its users.
         """
-        epoch = tuple(position.epoch for position in snapshot.cursor)
-        if self._epoch is not None and epoch != self._epoch:
-            self._held = set(self.replica.pairs())
-            until = self._clock.time() + self.policy.lease
-            if self._held_timer is not None:
-                self._held_timer.cancel()
-            self._held_timer = self._clock.call_at(until, self._release_held)
-        if self._epoch is not None:
-            self._make_good_what_was_missed()
-        self._epoch = epoch
-        self._views.mark_all(self.replica.replace(snapshot.state, self._held))
+        before = self._follower.epoch
+        changed = self._follower.take_over(snapshot.cursor, snapshot.state)
+        if before is not None:
+            self._make_good_what_was_missed(changed)
+            if before != self._follower.epoch:
+                self._release_held_later()
+        self._views.mark_all(changed)
         self._fanout.flush_soon()
 
-    def _make_good_what_was_missed(self) -> None:
-        """Ask the site for what a snapshot does not hold: who may stay, and the list of all users."""
+    def _make_good_what_was_missed(self, changed: Iterable[tuple[str, str]]) -> None:
+        """See to what a snapshot does not hold: who left when, who may stay, and the list of all users."""
+        for room, user in changed:
+            if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
+                self._last_seen.note(user, time.time())
         self._spawn(self._recheck(self._connections.ids()))
         self._directories.reload()
 
@@ -254,24 +253,20 @@ class Hub:
         self._fanout.set_degraded(degraded)
 
     def _apply(self, change: Change) -> None:
-        before = self.replica.get(change.room, change.user)
-        self._held.discard((change.room, change.user))
-        self.replica.apply(change)
+        before = self._follower.apply(change)
         if change.status is Status.OFFLINE and change.room == SITE:
             self._last_seen.note(change.user, change.at)
         self._views.mark(change, before)
 
+    def _release_held_later(self) -> None:
+        if self._held_timer is not None:
+            self._held_timer.cancel()
+        until = self._clock.time() + self.policy.lease
+        self._held_timer = self._clock.call_at(until, self._release_held)
+
     def _release_held(self) -> None:
-        """End the wait after a new epoch: who was not announced by now is gone."""
-        held, self._held = self._held, set()
-        for room, user in held:
-            before = self.replica.get(room, user)
-            if before is not None:
-                if room == SITE:
-                    self._last_seen.note(user, time.time())
-                gone = Change(room, user, Status.OFFLINE, before.profile, time.time())
-                self.replica.apply(gone)
-                self._views.mark(gone, before)
+        for gone in self._follower.release(time.time()):
+            self._apply(gone)
         self._fanout.flush_soon()
 
     # Ends

@@ -225,7 +225,7 @@ async def test_a_part_of_the_list_that_is_being_read_when_the_gap_is_noticed_is_
 
 async def test_who_left_in_a_gap_of_the_log_was_last_seen_just_now(world: World):
     world.people.seen = {"ann": 1}
-    hub, bob = await behind(world)
+    _, bob = await behind(world)
     await bob.say('{"type":"watch","users":["ann"]}')
     await settle()
     world.backend.touch("ann", Profile("ann", "Ann"), "s", 100)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
+from bench.people import LoggedOutError, Person
 from tests.serving import Server
 
 from .stub import StubSite
@@ -90,6 +92,16 @@ async def arrive(visit: Visit) -> Arrive:
         return visitors
 
     return arrive
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def dan(lobby: Server) -> AsyncIterator[Person]:
+    """Somebody without a browser. When his going is seen, all that came before it would have been."""
+    async with Person(lobby.url, f"dan{next(_numbers)}") as dan:
+        await dan.sign_up()
+        yield dan
+        with suppress(LoggedOutError):
+            await dan.log_out()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -7,6 +7,8 @@ import time
 import pytest
 from playwright.async_api import expect
 
+from bench.people import Person
+
 from .conftest import Arrive, Visit
 from .visitor import all_changes, changes, last_seen, live, online_count, record, row, status
 
@@ -48,47 +50,46 @@ async def test_who_closes_the_last_tab_is_offline_after_the_grace_period(arrive:
     assert offline["at"] - closed_at > GRACE - 0.1
 
 
-async def test_a_reload_shows_nobody_anything(arrive: Arrive) -> None:
-    ann, bob, dan = await arrive("ann", "bob", "dan")
+async def test_a_reload_or_a_way_through_other_pages_shows_nobody_anything(
+    arrive: Arrive, dan: Person
+) -> None:
+    ann, bob = await arrive("ann", "bob")
+    tab = await dan.socket()
     await record(ann.page)
     await bob.page.reload()
     await live(bob.page)
-    # Whose grace ends after that of the page which the reload ended.
-    await dan.page.close()
-    await expect(status(ann.page, dan.name)).to_have_text("Offline")
-    assert await changes(ann.page, bob.name) == []
-
-
-async def test_a_way_through_other_pages_shows_nobody_anything(arrive: Arrive) -> None:
-    ann, bob, dan = await arrive("ann", "bob", "dan")
-    await record(ann.page)
     await bob.page.goto("/log_out/")
     await bob.page.get_by_role("link", name="Stay").click()
     await live(bob.page)
     await bob.page.go_back()
     await bob.page.go_forward()
     await live(bob.page)
-    await dan.page.close()
+    await tab.close()
+    # The grace period of this one ends after that of every page that bob has left.
     await expect(status(ann.page, dan.name)).to_have_text("Offline")
     assert await changes(ann.page, bob.name) == []
 
 
-async def test_a_tab_that_is_opened_within_the_grace_period_shows_nobody_anything(arrive: Arrive) -> None:
-    ann, bob, dan = await arrive("ann", "bob", "dan")
+async def test_a_tab_that_is_opened_within_the_grace_period_shows_nobody_anything(
+    arrive: Arrive, dan: Person
+) -> None:
+    ann, bob = await arrive("ann", "bob")
+    tab = await dan.socket()
     await record(ann.page)
     await bob.page.close()
     await bob.open_tab()
-    await dan.page.close()
+    await tab.close()
     await expect(status(ann.page, dan.name)).to_have_text("Offline")
     assert await changes(ann.page, bob.name) == []
 
 
-async def test_to_close_one_of_two_tabs_shows_nobody_anything(arrive: Arrive) -> None:
-    ann, bob, dan = await arrive("ann", "bob", "dan")
+async def test_to_close_one_of_two_tabs_shows_nobody_anything(arrive: Arrive, dan: Person) -> None:
+    ann, bob = await arrive("ann", "bob")
     second = await bob.open_tab()
+    tab = await dan.socket()
     await record(ann.page)
     await bob.page.close()
-    await dan.page.close()
+    await tab.close()
     await expect(status(ann.page, dan.name)).to_have_text("Offline")
     assert await changes(ann.page, bob.name) == []
     await second.close()
@@ -119,6 +120,5 @@ async def test_in_each_list_the_own_row_is_marked_and_no_other(arrive: Arrive, v
     await cat.join()
     for visitor in (ann, bob, cat):
         await expect(row(visitor.page, cat.name)).to_be_visible()
-        mine = visitor.page.locator("#users > li", has=visitor.page.get_by_text("You", exact=True))
-        await expect(mine.filter(visible=True).locator(".me:visible")).to_have_count(1)
-        await expect(row(visitor.page, visitor.name).locator(".me")).to_be_visible()
+        await expect(row(visitor.page, visitor.name).get_by_text("You", exact=True)).to_be_visible()
+        await expect(visitor.page.locator("#users .me:visible")).to_have_count(1)

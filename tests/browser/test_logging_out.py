@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from bench.people import Person
+
 from .conftest import Arrive, Visit
 from .visitor import LOG_IN_PAGE, changes, last_seen, live, record, row, status
 
@@ -63,8 +65,11 @@ async def test_a_log_out_in_another_browser_with_the_same_session_counts_too(
     assert await changes(ann.page, bob.name) == ["offline"]
 
 
-async def test_a_log_out_leaves_the_other_sessions_of_the_user_alone(arrive: Arrive, visit: Visit) -> None:
-    ann, bob, dan = await arrive("ann", "bob", "dan")
+async def test_a_log_out_leaves_the_other_sessions_of_the_user_alone(
+    arrive: Arrive, visit: Visit, dan: Person
+) -> None:
+    ann, bob = await arrive("ann", "bob")
+    await dan.socket()
     phone = await visit("phone")
     phone.name = bob.name
     await phone.log_in()

@@ -49,9 +49,3 @@ async def tells_last_seen(visitor: Visitor, gone: Visitor) -> bool:
     """Whether a reload tells that somebody was here just now: it is written down a moment after."""
     await visitor.page.reload()
     return await last_seen(visitor.page, gone.name).text_content() == "just now"
-
-
-async def test_with_javascript_nothing_is_said_of_it(visit: Visit) -> None:
-    ann = await visit("ann")
-    await ann.join()
-    await expect(ann.page.locator("noscript p")).to_have_count(0)

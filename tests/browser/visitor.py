@@ -101,6 +101,12 @@ class Visitor:
         await self.page.get_by_role("button", name="Log out").click()
         await expect(self.page).to_have_url(LOG_IN_PAGE)
 
+    async def administer(self, user: Visitor) -> Page:
+        """Open a user's form in the admin."""
+        await self.page.goto(f"/admin/auth/user/?q={user.name}")
+        await self.page.get_by_role("link", name=user.name, exact=True).click()
+        return self.page
+
     async def open_tab(self) -> Page:
         """Open one more tab, with the list."""
         page = await self.context.new_page()

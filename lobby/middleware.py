@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -34,7 +35,10 @@ def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Calla
 
     def add_policy(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         # Some browsers don't count a socket of the own host under 'self'.
-        socket = f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
+        try:
+            socket = f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"
+        except DisallowedHost:
+            socket = ""  # the page that says so has no socket
         response.headers.setdefault("Content-Security-Policy", POLICY.format(socket=socket))
         return response
 

@@ -43,6 +43,10 @@ def read_settings(values: Any) -> Settings:
     for key in OWN_KEYS & values.keys():
         if not isinstance(values[key], str) or not values[key]:
             raise ImproperlyConfigured(f"WHOSONLINE[{key!r}] must be a text, not {values[key]!r}")
+    if str(values.get("PATH", "")).startswith("/"):
+        raise ImproperlyConfigured(
+            f"WHOSONLINE['PATH'] must not begin with a slash, as no route does: {values['PATH']!r}"
+        )
     if values.get("STORE", "memory://") != "memory://":
         raise ImproperlyConfigured(
             f"WHOSONLINE['STORE'] is {values['STORE']!r}; the only store there is is 'memory://'"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -24,6 +25,13 @@ from .runtime import get_hub
 from .sessions import Visitor, session_name, visitor_of
 
 logger = logging.getLogger(__name__)
+
+# Threads of its own: no page, and nothing that the hub reads or writes, can hold up a handshake.
+_look_up = database_sync_to_async(
+    visitor_of,
+    thread_sensitive=False,
+    executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="whosonline-handshake"),
+)
 
 STRIKE_SPAN = 60.0
 """Seconds within which bad messages add up."""
@@ -83,7 +91,7 @@ class PresenceConsumer:
         headers = dict(scope["headers"])
         allowed = _origin_allowed(headers, secure=scope.get("scheme") == "wss")
         # Looked up before the handshake ends, so that what the client sends first finds it done.
-        visitor = await database_sync_to_async(visitor_of)(_session_key(headers)) if allowed else None
+        visitor = await _look_up(_session_key(headers)) if allowed else None
         offered = wire.SUBPROTOCOL in scope.get("subprotocols", ())
         await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
         # Refusals come after the handshake: a browser shows no code for one that failed.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from threading import Lock
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -17,9 +19,17 @@ from .hub.hub import Hub, Site
 from .stores.base import Store, SyncStore
 from .stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 
+_making = Lock()
+
+
+def _backend() -> MemoryBackend:
+    # Threads that come first at the same time must get the same one.
+    with _making:
+        return _the_backend()
+
 
 @cache
-def _backend() -> MemoryBackend:
+def _the_backend() -> MemoryBackend:
     return MemoryBackend(log_length=get_settings().policy.log_length)
 
 
@@ -63,11 +73,14 @@ async def stop_hub() -> None:
 
 
 def _site() -> Site:
+    # Threads of their own: a write that waits for a lock holds up no page and no handshake.
+    executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="whosonline-hub")
+    in_thread = partial(database_sync_to_async, thread_sensitive=False, executor=executor)
     return Site(
-        load_directory=database_sync_to_async(_load_directory),
-        load_last_seen=database_sync_to_async(_load_last_seen),
-        save_last_seen=database_sync_to_async(last_seen.save),
-        refused=database_sync_to_async(_refused),
+        load_directory=in_thread(_load_directory),
+        load_last_seen=in_thread(_load_last_seen),
+        save_last_seen=in_thread(last_seen.save),
+        refused=in_thread(_refused),
     )
 
 

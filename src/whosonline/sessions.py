@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -29,12 +30,37 @@ def session_name(session_key: str) -> str:
     return salted_hmac("whosonline.session", session_key, algorithm="sha256").hexdigest()[:24]
 
 
+@cache
+def _read_only_session(engine: str) -> Any:
+    """Return the engine's session class, made unable to end or to rename a session.
+
+    Django's get_user does both: it ends a session whose password has changed, and gives one that was signed
+    with an old SECRET_KEY a new key. A socket cannot set the cookie that would have to follow.
+    """
+
+    base = import_module(engine).SessionStore
+
+    class ReadOnlySession(base):  # type: ignore[misc, valid-type]
+        def flush(self) -> None:
+            self.clear()
+
+        def cycle_key(self) -> None:
+            pass
+
+    # Django signs a session with the name of its class.
+    ReadOnlySession.__qualname__ = base.__qualname__
+    return ReadOnlySession
+
+
 def visitor_of(session_key: str | None) -> Visitor | None:
-    """Return who a session key belongs to; None if nobody (any more). Reads the database."""
+    """Return who a session key belongs to; None if nobody (any more).
+
+    Reads the database, and writes nothing.
+    """
     if not session_key:
         return None
     request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    request.session = _read_only_session(settings.SESSION_ENGINE)(session_key)
     # Also refuses a session from before a change of password.
     user = auth.get_user(request)
     if not user.is_authenticated or not user.is_active:

@@ -29,7 +29,6 @@ class CloseCode(IntEnum):
 class ErrorCode(StrEnum):
     BAD_MESSAGE = "bad_message"
     TOO_FAST = "too_fast"
-    REFUSED = "refused"
 
 
 class BadMessage(ValueError):

@@ -63,6 +63,7 @@ class Connection(Watcher):
         "_send",
         "_send_timeout",
         "closed",
+        "learning",
         "session",
         "ticket",
         "user",
@@ -83,6 +84,7 @@ class Connection(Watcher):
         self.session = session
         self.ticket = ticket
         self.closed = False
+        self.learning = False
         self._send = send
         self._close = close
         self._owner = owner

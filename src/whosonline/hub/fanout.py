@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 YIELD_AFTER = 0.005
 """Seconds of sending after which the loop gets a turn for everything else."""
 
+READS_AT_ONCE = 2
+"""Parts of the list of all users that are read at the same time."""
+
 LoadDirectory = Callable[[str | None, str | None, int], Awaitable[list[tuple[str, Profile]]]]
 """Returns up to so many users of the list of all users: after < name key <= until."""
 
@@ -52,6 +55,7 @@ class Fanout:
         self.online = 0
         """The online count that everybody has been told."""
         self.degraded = False
+        self._count_untold = False
 
     def tell_full(self, connection: Connection, kinds: Kind) -> None:
         """Offer the full published state of what a connection looks at."""
@@ -63,6 +67,14 @@ class Fanout:
         window = connection.directory
         if kinds & Kind.DIRECTORY and window is not None and window.loaded:
             connection.offer(frame(encode(window.full())), Kind.DIRECTORY)
+
+    def count_for(self, user: str) -> int:
+        """Return the online count with this user, who is about to be counted in."""
+        count = self._replica.count(SITE) + (self._replica.get(SITE, user) is None)
+        # One connection is told another count than the rest: the next count must be told even if it is
+        # what the rest know.
+        self._count_untold = self._count_untold or count != self.online
+        return count
 
     def set_degraded(self, degraded: bool) -> None:
         """Tell everybody that the store is away, or back."""
@@ -99,7 +111,7 @@ class Fanout:
             return None
         if self._views.marked:
             return self._next_flush
-        if self._replica.count(SITE) != self.online:
+        if self._count_untold or self._replica.count(SITE) != self.online:
             return max(self._next_flush, self._next_count)
         return None
 
@@ -113,19 +125,26 @@ class Fanout:
             self._timer = None
 
     def _flush(self) -> None:
-        deliveries = self._views.publish(self._count_to_tell())
         self._spent = 0.0
-        self._sending = self._send_all(deliveries)
+        self._sending = self._publish_and_send()
         self._go_on()
 
     def _count_to_tell(self) -> int | UnsetType:
         online = self._replica.count(SITE)
         now = self._clock.time()
-        if online == self.online or now < self._next_count:
+        if now < self._next_count or (online == self.online and not self._count_untold):
             return UNSET
+        self._count_untold = False
         self.online = online
         self._next_count = now + self._policy.count_interval
         return online
+
+    def _publish_and_send(self) -> Iterator[None]:
+        try:
+            yield from self._send_all(self._views.publish(self._count_to_tell()))
+        except Exception:
+            # What was not told of this flush is lost, but not the next flush.
+            logger.exception("a flush failed")
 
     def _send_all(self, deliveries: list[Delivery]) -> Iterator[None]:
         for message, target in deliveries:
@@ -168,6 +187,7 @@ class DirectoryLoader:
         self._limit = policy.watched_users
         self._clock = clock
         self._loading: dict[DirectoryWindow, asyncio.Task[None]] = {}
+        self._turn = asyncio.Semaphore(READS_AT_ONCE)
 
     def watch(self, connection: Connection, span: Range) -> None:
         """Let a connection look at a part of the list; its full state follows when it is read."""
@@ -204,7 +224,10 @@ class DirectoryLoader:
     async def _read(self, window: DirectoryWindow) -> None:
         while self._views.to(window):
             try:
-                rows = await self._load(window.after, window.until, self._limit)
+                async with self._turn:
+                    if not self._views.to(window):
+                        return  # who watches one part after the other waits for the last alone
+                    rows = await self._load(window.after, window.until, self._limit)
             except Exception:
                 logger.exception("the list of users could not be read; trying again soon")
                 await self._clock.sleep(self.RETRY)

@@ -139,7 +139,7 @@ class Hub:
         self._connections.open(connection, user, connection.session, profile, touched=touched)
         self._node.report_soon()
         self._views.join(connection)
-        connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.online))), Kind.UPDATE)
+        connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.count_for(user)))), Kind.UPDATE)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
         if self._rechecked.holds(user, now):
@@ -167,7 +167,8 @@ class Hub:
                 self._connections.set_idle(connection, isinstance(message, wire.Idle))
                 self._node.report_soon()
             case wire.Enter(room):
-                if len(self._connections.rooms(connection)) > self.policy.rooms_per_connection:
+                entered = self._connections.rooms(connection) - {SITE, room}
+                if len(entered) >= self.policy.rooms_per_connection:
                     raise wire.BadMessage(f"a connection may enter {self.policy.rooms_per_connection} rooms")
                 self._connections.enter(connection, room)
                 self._node.report_soon()
@@ -306,14 +307,20 @@ class Hub:
     # Last seen
 
     def _learn_last_seen(self, connection: Connection) -> None:
-        window = connection.view.users if connection.view is not None else None
-        if window is not None and (unseen := window.unseen()):
-            self._spawn(self._learn(unseen))
+        """Look up when the offline ones of the watched users were last seen."""
+        if not connection.learning:
+            connection.learning = True
+            self._spawn(self._learn(connection))
 
-    async def _learn(self, users: list[str]) -> None:
-        for user in await self._last_seen.learn(users):
-            self._views.mark_user(user)
-        self._fanout.flush_soon()
+    async def _learn(self, connection: Connection) -> None:
+        # One at a time for each connection, of what it watches by then: to ask fast is in vain.
+        try:
+            while unknown := self._last_seen.unknown(_unseen(connection)):
+                for user in await self._last_seen.learn(unknown):
+                    self._views.mark_user(user)
+                self._fanout.flush_soon()
+        finally:
+            connection.learning = False
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(self._logged(work))
@@ -326,3 +333,8 @@ class Hub:
         except Exception:
             # The database is away, most likely; what was asked for is asked again by the next cause.
             logger.exception("a background step failed")
+
+
+def _unseen(connection: Connection) -> list[str]:
+    window = connection.view.users if connection.view is not None else None
+    return window.unseen() if window is not None else []

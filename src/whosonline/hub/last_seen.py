@@ -22,6 +22,9 @@ Save = Callable[[Mapping[str, int]], Awaitable[None]]
 SAVE_INTERVAL = 1.0
 """Seconds between two writes, at the least."""
 
+SAVE_RETRY = 10.0
+"""Seconds more after one that failed."""
+
 REMEMBERED = 50_000
 """Users whose times are kept in memory; those longest unasked-for are looked up again."""
 
@@ -44,11 +47,12 @@ class LastSeen:
         """Remember that a user left at this time, in seconds since 1970."""
         self._remember(user, int(at))
 
-    async def learn(self, users: Iterable[str]) -> list[str]:
-        """Look up those users of whom nothing is known; return those who have been seen."""
-        unknown = [user for user in users if user not in self._known]
-        if not unknown:
-            return []
+    def unknown(self, users: Iterable[str]) -> list[str]:
+        """Return those of the users of whom nothing is known, not even that they were never seen."""
+        return [user for user in users if user not in self._known]
+
+    async def learn(self, unknown: list[str]) -> list[str]:
+        """Look up users of whom nothing is known; return those who have been seen."""
         found = await self._load(unknown)
         for user in unknown:
             # Whoever left while the query ran is known better by now.
@@ -87,6 +91,7 @@ class LastSeen:
                     await self._save_batch()
                 except Exception:
                     logger.exception("last-seen times could not be saved; trying again soon")
+                    await self._clock.sleep(SAVE_RETRY)
         finally:
             self._saving = None
 

@@ -57,6 +57,7 @@ class Node:
         self._clock = clock
         self._to_report = asyncio.Event()
         self._opened = False
+        self._beat_doubtful = False
         self._ailing: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._cursor: Cursor | None = None
@@ -126,8 +127,13 @@ class Node:
             self._opened = True
 
     async def _beat(self) -> None:
-        if await self._store.beat() is Beat.EXPELLED:
+        # An answer that is lost may have been the one that told.
+        doubtful, self._beat_doubtful = self._beat_doubtful, True
+        expelled = await self._store.beat() is Beat.EXPELLED
+        self._beat_doubtful = False
+        if expelled:
             logger.warning("this node was expelled, or the store lost its memory; reporting everyone")
+        if expelled or doubtful:
             self._connections.announce()
             self.report_soon()
 
@@ -141,6 +147,7 @@ class Node:
             self._events.on_caused(await self._store.report(reports))
         except NodeExpelled:
             self._connections.put_back(reports)
+            self.report_soon()
             await self._beat()
         except BaseException:
             self._connections.put_back(reports)

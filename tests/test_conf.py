@@ -41,6 +41,7 @@ def test_a_setting_reaches_the_policy(settings):
         ({"GRACE": "5"}, "grace must be a number, not '5'"),
         ({"CONNECTIONS_PER_USER": 2.5}, "connections_per_user must be a whole number, not 2.5"),
         ({"TICK": 0}, "tick must be more than 0 and finite, not 0"),
+        ({"PATH": "/users/"}, "must not begin with a slash"),
         ({"PATH": ""}, "WHOSONLINE['PATH'] must be a text, not ''"),
         ({"STORE": "carrier-pigeon://"}, "'carrier-pigeon://'"),
         (["GRACE"], "must be a dict, not ['GRACE']"),

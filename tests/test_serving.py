@@ -77,6 +77,18 @@ async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path):
             server.manage("serve", "--port", str(port))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--port", "99999"], "cannot listen at 127.0.0.1:99999"),
+        (["--host", "no such host"], "cannot listen at"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told_in_a_sentence(tmp_path: Path, arguments: list[str], told: str):
+    with pytest.raises(RuntimeError, match=f"CommandError: {told}"):
+        Server(tmp_path).manage("serve", *arguments)
+
+
 async def test_runserver_serves_pages_files_and_sockets(tmp_path: Path):
     with Server(tmp_path, command=("runserver",)) as server:
         async with Person(server.url, "ann") as ann:

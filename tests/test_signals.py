@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.management import call_command
 from django.db import transaction
 from django.test import Client
 
@@ -147,6 +148,47 @@ def test_who_is_deleted_leaves_the_list_and_is_checked_again(ann, log, committed
     with committed():
         User.objects.filter(pk=ann.pk).delete()
     assert log.take() == [Listing(pk, None, "ann"), Recheck(pk)]
+
+
+def test_logging_in_and_out_without_a_socket_are_written_down(ann, committed):
+    client = log_in(ann)
+    (came,) = LastSeen.objects.filter(user=ann)
+    LastSeen.objects.update(at=datetime(2026, 1, 1, tzinfo=UTC))
+    with committed():
+        client.logout()
+    (left,) = LastSeen.objects.filter(user=ann)
+    assert left.at >= came.at
+
+
+def test_sessions_that_ran_out_are_cleared_away_without_a_word(ann, log, committed):
+    log_in(ann)
+    log.take()
+    Session.objects.update(expire_date=datetime(2026, 1, 1, tzinfo=UTC))
+    with committed():
+        call_command("clearsessions")
+    assert not Session.objects.exists()
+    assert log.take() == []
+
+
+def test_a_proxy_of_the_user_model_is_the_user_model(ann, log, committed):
+    class Member(User):
+        class Meta:
+            proxy = True
+            app_label = "tests"
+
+    member = Member.objects.get(pk=ann.pk)
+    member.username = "zoe"
+    with committed():
+        member.save()
+    assert log.take()[0] == Listing(str(ann.pk), Profile("zoe", "Ann"), "ann")
+
+
+def test_a_login_ends_by_itself_where_no_node_sweeps(ann, monkeypatch):
+    log_in(ann)
+    now = runtime._backend()._clock()
+    monkeypatch.setattr(runtime._backend(), "_clock", lambda: now + 31)
+    assert presence.online_count() == 0
+    assert presence.status(ann.pk).status is Status.OFFLINE
 
 
 @pytest.mark.django_db(transaction=True)

@@ -229,3 +229,10 @@ async def test_names_with_any_characters_show_exactly(server: Server):
         (row,) = (await hear(socket, page=...))["page"]["put"]
         assert row["key"] == "Zoë.@+-_名前"
         assert row["name"] == '<b>Zoë</b> & "co" \u202e\'%s{{x}}'
+
+
+async def test_a_socket_may_begin_idle(ann: Person):
+    socket = await ann.socket("/users/?idle=1")
+    me = (await hear(socket, type="welcome"))["you"]
+    await socket.send_json({"type": "watch", "users": [me]})
+    assert await hear(socket, users={me: {"status": "away"}})

@@ -12,6 +12,7 @@ from django.test import Client
 from whosonline import runtime
 from whosonline.core.entries import Profile
 from whosonline.models import LastSeen
+from whosonline.stores.errors import StoreUnavailable
 
 pytestmark = pytest.mark.django_db
 
@@ -38,11 +39,26 @@ def test_a_user_s_status_is_right_at_load_and_marked_for_the_script():
     assert render("{% presence user %}", user=ann) == mark % ("online", "Online")
 
 
+def test_no_user_has_no_mark():
+    assert render("{% presence user %}", user=None) == ""
+    assert render("{% presence missing %}") == ""
+
+
+def test_while_the_store_is_away_the_page_says_that_nothing_is_known(monkeypatch):
+    class Away:
+        def statuses(self, room, users):
+            raise StoreUnavailable("unplugged")
+
+    monkeypatch.setattr("whosonline.presence.sync_store", Away)
+    ann = User.objects.create(username="ann")
+    assert 'data-status="unknown">Unknown<' in render("{% presence user %}", user=ann)
+
+
 def test_last_seen_times_can_be_read_and_erased_in_the_admin_but_not_made_up():
     admin = User.objects.create_superuser("root")
-    LastSeen.objects.create(user=admin, at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
     client = Client()
     client.force_login(admin)
+    LastSeen.objects.update(at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
     page = client.get("/admin/whosonline/lastseen/")
     assert "Jan. 2, 2026, 3:04 a.m." in page.content.decode()
     assert client.get("/admin/whosonline/lastseen/add/").status_code == 403

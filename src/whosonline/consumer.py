@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -100,16 +101,16 @@ class PresenceConsumer:
         elif visitor is None:
             self._closing = CloseCode.NOT_LOGGED_IN
         else:
-            return self._open(hub, visitor)
+            return self._open(hub, visitor, idle=_begins_idle(scope))
         return None
 
-    def _open(self, hub: Hub, visitor: Visitor) -> Connection | None:
+    def _open(self, hub: Hub, visitor: Visitor, idle: bool) -> Connection | None:
         key = visitor.session_key
         user = str(visitor.user.pk)
         connection = hub.connection(user, session_name(key), key, self._send, self._close)
         touched = visitor.touched_until > time.time()
         try:
-            hub.open(connection, directory.profile(visitor.user), touched=touched)
+            hub.open(connection, directory.profile(visitor.user), touched=touched, idle=idle)
         except SessionEnded:
             self._closing = CloseCode.NOT_LOGGED_IN
         except TooManyConnections:
@@ -170,6 +171,10 @@ def _origin_allowed(headers: dict[bytes, bytes], secure: bool) -> bool:
         secure,
         settings.CSRF_TRUSTED_ORIGINS,
     )
+
+
+def _begins_idle(scope: Any) -> bool:
+    return parse_qs(scope.get("query_string", b"")).get(b"idle") == [b"1"]
 
 
 def _session_key(headers: dict[bytes, bytes]) -> str | None:

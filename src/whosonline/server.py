@@ -19,14 +19,16 @@ class ServerMissing(Exception):
     """uvicorn is not installed."""
 
 
-def run(application: Any, *, host: str, port: int, access_log: bool = False) -> None:
+def run(
+    application: Any, *, host: str, port: int, access_log: bool = False, trusted_proxies: str | None = None
+) -> None:
     """Serve an ASGI application until a signal ends it.
 
     Raises:
         ServerMissing: uvicorn is not installed.
         OSError: the address cannot be bound.
     """
-    config = configure(application, access_log=access_log)
+    config = configure(application, access_log=access_log, trusted_proxies=trusted_proxies)
     # Bound here and not by uvicorn, which would log the error and exit by itself.
     with _listen(host, port) as listener:
         serve_on(listener, config)
@@ -44,7 +46,7 @@ def serve_on(listener: socket.socket, config: Any) -> None:
         pass  # uvicorn raises it again after it has ended cleanly
 
 
-def configure(application: Any, *, access_log: bool = False) -> Any:
+def configure(application: Any, *, access_log: bool = False, trusted_proxies: str | None = None) -> Any:
     """Return uvicorn's configuration for an application."""
     try:
         import uvicorn
@@ -65,6 +67,7 @@ def configure(application: Any, *, access_log: bool = False) -> Any:
         access_log=access_log,
         log_level="info" if access_log else "warning",
         proxy_headers=True,
+        forwarded_allow_ips=trusted_proxies,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -13,10 +14,11 @@ from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
+from django.utils import timezone
 
-from . import directory
+from . import directory, last_seen
 from .conf import get_settings
-from .core.entries import Profile
+from .core.entries import Change, Profile
 from .runtime import sync_store
 from .sessions import TOUCH_KEY, session_name
 from .stores.errors import StoreUnavailable
@@ -27,10 +29,15 @@ BY_LOGIN = frozenset({"last_login"})
 """What a log-in saves of a user; nothing follows from it."""
 
 
-def _tell(what: str, tell: Callable[[], None]) -> None:
-    """Tell the store something; a store that is away must not break the site."""
+def _tell(what: str, tell: Callable[[], list[Change] | None]) -> None:
+    """Tell the store something, and write down who came or went by it.
+
+    A store that is away must not break the site.
+    """
     try:
-        tell()
+        changes = tell()
+        if changes:
+            last_seen.save({change.user: int(change.at) for change in changes})
     except StoreUnavailable:
         logger.warning("the store is away and was not told of %s", what, exc_info=True)
 
@@ -58,44 +65,57 @@ def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     _tell("a log-out", lambda: sync_store().expel(name, str(user.pk)))
 
 
-def on_session_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
+def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Close every socket of the session, as a log-out does that deletes it.
 
     Not before the session is gone for good: a page that reloads when its socket is closed would find itself
     logged in still, and a socket that came in between would be let in.
     """
+    if instance.expire_date < timezone.now():
+        return  # cleared away: nothing is left to end, and decoding a hundred thousand of them takes long
     name = session_name(instance.session_key)
     user = instance.get_decoded().get(SESSION_KEY)
-    transaction.on_commit(lambda: _tell("the end of a session", lambda: sync_store().expel(name, user)))
+    tell = partial(_tell, "the end of a session", lambda: sync_store().expel(name, user))
+    transaction.on_commit(tell, using=using)
 
 
-def before_user_saved(sender: Any, instance: Any, raw: bool, update_fields: Any, **kwargs: Any) -> None:
+def before_user_saved(
+    sender: Any, instance: Any, raw: bool, using: str, update_fields: Any, **kwargs: Any
+) -> None:
     """Remember how the user was listed before."""
+    if not _is_user(sender):
+        return
     instance._whosonline_before = None
     if instance.pk is None or raw or _by_login(update_fields):
         return
-    before = sender._default_manager.filter(pk=instance.pk).first()
+    before = sender._base_manager.using(using).filter(pk=instance.pk).first()
     instance._whosonline_before = _listing(before) if before is not None else None
 
 
 def on_user_saved(
-    sender: Any, instance: Any, raw: bool, created: bool, update_fields: Any, **kwargs: Any
+    sender: Any, instance: Any, raw: bool, created: bool, using: str, update_fields: Any, **kwargs: Any
 ) -> None:
     """Tell of a new, renamed or deactivated user, and have the user's sockets checked again."""
-    if raw or _by_login(update_fields):
+    if not _is_user(sender) or raw or _by_login(update_fields):
         return
     user, before, now = str(instance.pk), instance._whosonline_before, _listing(instance)
     if now != before:
-        _relist(user, now, before)
+        _relist(user, now, before, using)
     if not created:
-        _recheck(user)
+        _recheck(user, using)
 
 
-def on_user_deleted(sender: Any, instance: Any, **kwargs: Any) -> None:
+def on_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     """Tell of a removed user, and have the user's sockets closed."""
-    user = str(instance.pk)
-    _relist(user, None, directory.profile(instance))
-    _recheck(user)
+    if _is_user(sender):
+        user = str(instance.pk)
+        _relist(user, None, directory.profile(instance), using)
+        _recheck(user, using)
+
+
+def _is_user(model: Any) -> bool:
+    """Return whether a model is the project's user model, or a proxy of it."""
+    return model._meta.concrete_model is get_user_model()
 
 
 def _by_login(update_fields: Any) -> bool:
@@ -106,23 +126,25 @@ def _listing(user: Any) -> Profile | None:
     return directory.profile(user) if directory.is_listed(user) else None
 
 
-def _relist(user: str, now: Profile | None, before: Profile | None) -> None:
+def _relist(user: str, now: Profile | None, before: Profile | None, using: str) -> None:
     was = before.key if before is not None else None
+    tell = partial(_tell, "a change of users", lambda: sync_store().relist(user, now, was))
     # Once the row can be read by those who are told of it.
-    transaction.on_commit(lambda: _tell("a change of users", lambda: sync_store().relist(user, now, was)))
+    transaction.on_commit(tell, using=using)
 
 
-def _recheck(user: str) -> None:
-    transaction.on_commit(lambda: _tell("a change of a user's rights", lambda: sync_store().recheck(user)))
+def _recheck(user: str, using: str) -> None:
+    tell = partial(_tell, "a change of a user's rights", lambda: sync_store().recheck(user))
+    transaction.on_commit(tell, using=using)
 
 
 def connect() -> None:
     """Connect all of the above; called once, when the apps are ready."""
     user_logged_in.connect(on_logged_in)
-    user_model = get_user_model()
-    pre_save.connect(before_user_saved, sender=user_model)
-    post_save.connect(on_user_saved, sender=user_model)
-    post_delete.connect(on_user_deleted, sender=user_model)
+    # Without a sender: a proxy of the user model is a sender of its own.
+    pre_save.connect(before_user_saved)
+    post_save.connect(on_user_saved)
+    post_delete.connect(on_user_deleted)
     engine = import_module(settings.SESSION_ENGINE).SessionStore
     if hasattr(engine, "get_model_class"):  # sessions that are rows
         post_delete.connect(on_session_deleted, sender=engine.get_model_class())

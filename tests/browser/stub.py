@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +40,7 @@ class StubSite:
     async def start(self) -> None:
         await self.page.clock.install(time=NOW)
         await self.page.route("**/*", self._serve)
-        await self.page.route_web_socket("**/users/", self._accept)
+        await self.page.route_web_socket(re.compile(r".*/users/(\?.*)?$"), self._accept)
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
@@ -50,6 +51,13 @@ class People:
         self.refused: set[str] = set()
         self.queries: list[str] = []
         self.failures: Counter[str] = Counter()
+        self._answers = asyncio.Event()
+        self._answers.set()
+
+    def hold_answers(self) -> asyncio.Event:
+        """Let look-ups wait until the event is set."""
+        self._answers.clear()
+        return self._answers
 
     def site(self) -> Site:
         return Site(self.load_directory, self.load_last_seen, self.save_last_seen, self.find_refused)
@@ -58,6 +66,7 @@ class People:
         self, after: str | None, until: str | None, limit: int
     ) -> list[tuple[str, Profile]]:
         self._query("directory")
+        await self._answers.wait()
         rows = sorted(self.listed.items(), key=lambda row: row[1].key)
         return [
             (user, profile)
@@ -67,6 +76,7 @@ class People:
 
     async def load_last_seen(self, users: list[str]) -> dict[str, int]:
         self._query("last seen")
+        await self._answers.wait()
         return {user: self.seen[user] for user in users if user in self.seen}
 
     async def save_last_seen(self, times: dict[str, int]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from whosonline.core.entries import Profile
+from whosonline.core.wire import Range, Watch
+from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
 
@@ -104,3 +106,16 @@ async def test_a_new_name_is_told_with_the_presence_too(world: World):
     (update,) = tab.take("update")
     assert update["page"]["put"] == [{"id": "ann", "name": "Zan", "key": "zan", "status": "online"}]
     assert update["page"]["order"] == ["bob", "ann"]
+
+
+async def test_who_asks_for_part_after_part_waits_for_the_last_alone(world: World):
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    answer = world.people.hold_answers()
+    for number in range(50):
+        hub.handle(bob.connection, Watch(directory=Range(until=f"k{number}")))
+    answer.set()
+    await settle()
+    (told,) = bob.take("directory")
+    assert told["until"] == "k49"
+    assert world.people.queries.count("directory") <= 3

@@ -166,3 +166,23 @@ async def test_nothing_is_left_of_what_nobody_watches(world: World):
     tab.close()
     views = hub._views
     assert not any((views._users, views._pages, views._ranges, views._watching, views._views))
+
+
+async def test_a_flush_that_fails_is_not_the_last(world: World, monkeypatch, caplog):
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    await bob.say('{"type":"watch","users":["ann","cy"]}')
+    await world.clock.advance(1)
+    bob.take()
+
+    def no_memory(message: object) -> str:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fanout, "encode", no_memory)
+        hub._node._store.sync.touch("ann", Profile("ann", "Ann"), "s", 100)
+        await settle()
+    assert "a flush failed" in caplog.text
+    arrive(hub, "cy")
+    await world.clock.advance(1)
+    assert any("cy" in message.get("users", {}) for message in bob.take())

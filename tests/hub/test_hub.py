@@ -280,3 +280,52 @@ async def test_nothing_is_told_of_what_is_watched_no_more(world):
     world.sync.relist("zoe", Profile("zoe", "Zoe"), None)
     await world.clock.advance(1)
     assert tab.take() == [{"type": "update", "online": 2}]
+
+
+async def test_a_rename_while_the_socket_is_on_its_way_is_not_missed(world):
+    hub = await world.node()
+    tab = Tab(hub, "ann", "s")
+    world.sync.relist("ann", Profile("zoe", "Zoe"), "ann")
+    await settle()
+    hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
+    await settle()
+    assert hub.replica.get("site", "ann").profile == Profile("zoe", "Zoe")
+
+
+async def test_a_welcome_counts_the_newcomer_in_and_the_count_is_put_right_if_that_was_wrong(world):
+    hub = await world.node(grace=0)
+    await world.tab(hub, "bob")
+    tab = Tab(hub, "ann", "s")
+    hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
+    await settle()
+    await world.clock.advance(3)
+    assert [message["online"] for message in tab.take()] == [2, 2]
+    # One who comes while the count may not be told yet, and one who goes before it may.
+    late, gone = Tab(hub, "cy", "s"), Tab(hub, "eve", "s")
+    hub.open(gone.connection, Profile("eve", "Eve"), touched=False)
+    hub.open(late.connection, Profile("cy", "Cy"), touched=False)
+    await settle()
+    gone.close()
+    await world.clock.advance(3)
+    assert late.take()[-1]["online"] == 3
+
+
+async def test_a_room_that_was_entered_may_be_entered_again_at_the_limit(world):
+    hub = await world.node(rooms_per_connection=1)
+    ann = await world.tab(hub, "ann")
+    for _ in range(2):
+        await ann.say('{"type":"enter","room":"a"}')
+
+
+async def test_a_page_that_comes_back_while_nobody_is_at_it_shows_nobody_anything(world):
+    hub = await world.node()
+    tab = await watcher(world, hub)
+    ann = await world.tab(hub, "ann")
+    await ann.say('{"type":"idle"}')
+    await world.clock.advance(1)
+    tab.take()
+    ann.close()
+    again = Tab(hub, "ann", "session of ann")
+    hub.open(again.connection, Profile("ann", "Ann"), touched=False, idle=True)
+    await world.clock.advance(20)
+    assert statuses(tab.take()) == []

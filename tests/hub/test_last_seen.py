@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whosonline.core.wire import Watch
 from whosonline.testing.clock import EPOCH, settle
 
 from .conftest import World
@@ -67,3 +68,17 @@ async def test_who_is_present_when_the_server_ends_is_written_down(world: World)
     await hub.stop()
     await settle()
     assert "ann" in world.people.seen
+
+
+async def test_who_asks_fast_has_one_look_up_at_a_time(world: World):
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    world.people.queries.clear()
+    answer = world.people.hold_answers()
+    for number in range(50):
+        hub.handle(bob.connection, Watch(users=[f"u{number}"]))
+        await settle()
+    assert world.people.queries == ["last seen"]
+    answer.set()
+    await settle()
+    assert world.people.queries == ["last seen"] * 2  # the first that was asked for, and the last

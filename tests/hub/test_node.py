@@ -7,6 +7,7 @@ from typing import Any
 from whosonline.core.entries import Listing, Profile, Report
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import CloseCode
+from whosonline.stores.base import Beat
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.stores.memory.backend import SWEEP_CHUNK
@@ -237,3 +238,26 @@ async def test_who_left_in_a_gap_of_the_log_was_last_seen_just_now(world: World)
     (told,) = [message["users"]["ann"] for message in bob.take() if "users" in message]
     assert told["status"] == "offline"
     assert told["last_seen"] > 1
+
+
+class ForgetfulStore(MemoryStore):
+    """A store whose answers to a beat can be lost."""
+
+    lost = 0
+
+    async def beat(self) -> Beat:
+        answer = await super().beat()
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("the answer was lost")
+        return answer
+
+
+async def test_a_node_whose_beat_was_not_answered_does_not_miss_that_it_was_expelled(world: World):
+    store = ForgetfulStore(world.backend)
+    hub = await world.node(store)
+    await world.tab(hub, "bob")
+    world.backend.wipe()
+    store.lost = 1
+    await world.clock.advance(120)
+    assert world.backend.count(SITE) == 1

@@ -11,7 +11,7 @@ test("it offers the protocol, and is open when it is welcomed", () => {
   const presence = new Presence("ws://example/users/", 300, world);
   const events = eventsOf(presence);
   presence.connect();
-  assert.equal(world.socket.url, "ws://example/users/");
+  assert.equal(String(world.socket.url), "ws://example/users/");
   assert.equal(world.socket.protocol, "whosonline.v1");
   world.socket.opens();
   assert.equal(presence.connection, "connecting");

@@ -123,14 +123,25 @@ test("after some time without input the person is idle, and with the first input
   assert.deepEqual(world.socket.sent.at(-1), { type: "idle" });
 });
 
-test("a new connection is told first that the person is idle", () => {
+test("a new connection of somebody idle begins idle", () => {
   const { world, presence } = connected(60);
   presence.watchUsers(["1"]);
   world.advance(60_000);
   world.socket.ends(1012);
   world.advance(1000);
   world.socket.opens();
-  assert.deepEqual(world.socket.sent, [{ type: "idle" }, { type: "watch", users: ["1"] }]);
+  assert.equal(String(world.socket.url), "ws://example/users/?idle=1");
+  assert.deepEqual(world.socket.sent, [{ type: "watch", users: ["1"] }]);
+});
+
+test("who comes back while the connection is being made is told of as active", () => {
+  const { world, presence } = connected(60);
+  world.advance(60_000);
+  world.socket.ends(1012);
+  world.advance(1000);
+  presence.touch();
+  world.socket.opens();
+  assert.deepEqual(world.socket.sent, [{ type: "active" }]);
 });
 
 test("a new connection of somebody who came back meanwhile hears nothing of it", () => {

@@ -151,7 +151,7 @@ class MemoryStoreMachine(RuleBasedStateMachine):
     @rule(node=nodes)
     def sweep(self, node: str) -> None:
         before = self._snapshot()
-        caused = self.runner.run(self.stores[node].sweep())
+        caused, _ = self.runner.run(self.stores[node].sweep())
         assert caused == self.runner.run(log_after(self.stores[node], before.cursor))
         self.model.sweep(self.clock.time())
 

@@ -28,12 +28,12 @@ class Connection:
 
     __slots__ = ("idle", "live", "rooms", "session", "user")
 
-    def __init__(self, user: str, session: str) -> None:
+    def __init__(self, user: str, session: str, idle: bool) -> None:
         self.user = user
         self.session = session
         # Nearly all connections are in the site only; they share one set.
         self.rooms = ONLY_SITE
-        self.idle = False
+        self.idle = idle
         self.live = True
 
     @property
@@ -59,15 +59,26 @@ class Connections:
 
     # What happens to connections
 
-    def open(self, id: Hashable, user: str, session: str, profile: Profile, *, touched: bool = False) -> None:
+    def open(
+        self,
+        id: Hashable,
+        user: str,
+        session: str,
+        profile: Profile,
+        *,
+        touched: bool = False,
+        idle: bool = False,
+    ) -> None:
         """Count a new connection, under an id that is not used again.
+
+        It may begin idle, as a page does that comes back while nobody is at it.
 
         `touched` says that a login touch of this session may still stand: the next report then replaces
         it, so that the touch does not outlive the connection.
         """
         if id in self._all:
             raise ValueError(f"connection {id!r} is open already")
-        self._all[id] = Connection(user, session)
+        self._all[id] = Connection(user, session, idle)
         self._by_user.setdefault(user, []).append(id)
         self._by_session.setdefault(session, []).append(id)
         self.rename(user, profile)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
 
-class Recent:
-    """Keys, each remembered for a span of seconds after it was last added."""
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """Keys and values, each remembered for a span of seconds after it was last added."""
 
     def __init__(self, span: float) -> None:
         self._span = span
         # Oldest first: a key that is added again moves to the end.
-        self._added: dict[str, float] = {}
+        self._added: dict[str, tuple[Value, float]] = {}
 
-    def add(self, key: str, now: float) -> None:
+    def add(self, key: str, value: Value, now: float) -> None:
         self._added.pop(key, None)
-        self._added[key] = now
+        self._added[key] = value, now
         self._forget(now)
 
     def holds(self, key: str, now: float) -> bool:
@@ -21,9 +25,13 @@ class Recent:
         self._forget(now)
         return key in self._added
 
+    def get(self, key: str, now: float, default: Value) -> Value:
+        """Return the value that was added last under the key, if that is within the span."""
+        return self._added[key][0] if self.holds(key, now) else default
+
     def _forget(self, now: float) -> None:
         while self._added:
             oldest = next(iter(self._added))
-            if now - self._added[oldest] <= self._span:
+            if now - self._added[oldest][1] <= self._span:
                 return
             del self._added[oldest]

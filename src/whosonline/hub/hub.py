@@ -85,8 +85,9 @@ class Hub:
         self._grace_timer: Timer | None = None
         self._held_timer: Timer | None = None
         # What happens to a session or a user while a socket of theirs is on its way must not be missed.
-        self._expelled = Recent(HANDSHAKE)
-        self._rechecked = Recent(HANDSHAKE)
+        self._expelled = Recent[None](HANDSHAKE)
+        self._rechecked = Recent[None](HANDSHAKE)
+        self._relisted = Recent[Profile](HANDSHAKE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -121,22 +122,24 @@ class Hub:
         """Return a connection for a socket; :meth:`open` counts it in."""
         return Connection(user, session, ticket, send, close, self, self.policy.send_timeout)
 
-    def open(self, connection: Connection, profile: Profile, *, touched: bool) -> None:
+    def open(self, connection: Connection, profile: Profile, *, touched: bool, idle: bool = False) -> None:
         """Count a connection in, and welcome it.
 
         Args:
             touched: Whether a login touch of its session may still stand; it ends with this.
+            idle: Whether nobody is at it, as when a page that was left open comes back.
 
         Raises:
             SessionEnded: its session was ended while the socket was on its way here.
             TooManyConnections: the limit of :attr:`Policy.connections_per_user` is reached.
         """
         user, now = connection.user, self._clock.time()
+        profile = self._relisted.get(user, now, profile)
         if self._expelled.holds(connection.session, now):
             raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
-        self._connections.open(connection, user, connection.session, profile, touched=touched)
+        self._connections.open(connection, user, connection.session, profile, touched=touched, idle=idle)
         self._node.report_soon()
         self._views.join(connection)
         connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.count_for(user)))), Kind.UPDATE)
@@ -237,13 +240,14 @@ class Hub:
                 case Listing():
                     self._views.mark_listing(entry)
                     if entry.profile is not None:
+                        self._relisted.add(entry.user, entry.profile, self._clock.time())
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
                 case Expel(session):
-                    self._expelled.add(session, self._clock.time())
+                    self._expelled.add(session, None, self._clock.time())
                     self._expel(self._connections.of_session(session))
                 case Recheck(user):
-                    self._rechecked.add(user, self._clock.time())
+                    self._rechecked.add(user, None, self._clock.time())
                     self._spawn(self._recheck(self._connections.of_user(user)))
         self._fanout.flush_soon()
 

@@ -170,6 +170,8 @@ class Node:
 
     async def _sweep(self) -> None:
         # A large node's users leave in chunks: go on while there are some.
-        while changes := await self._store.sweep():
+        more = True
+        while more:
+            changes, more = await self._store.sweep()
             self._events.on_caused(changes)
             await asyncio.sleep(0)

@@ -44,6 +44,15 @@ class Snapshot(NamedTuple):
     state: State
 
 
+class Swept(NamedTuple):
+    """What a sweep did."""
+
+    changes: list[Change]
+    """Those that it caused: none where everybody is held elsewhere."""
+    more: bool
+    """Whether there is more to end already."""
+
+
 class SyncStore(ABC):
     """What synchronous code (a Django view, a signal, a task worker) may ask of a store, or tell it.
 
@@ -51,16 +60,19 @@ class SyncStore(ABC):
     """
 
     @abstractmethod
-    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> None:
+    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
         """Count the user as online in the site for `ttl` seconds, without a socket.
 
-        A touch belongs to a session: a new one of the same session replaces it, and it ends early when
-        the session is expelled or a report releases it. It outlives nodes, and no node answers for it.
+        Returns the changes caused. A touch belongs to a session: a new one of the same session replaces it,
+        and it ends early when the session is expelled or a report releases it. It outlives nodes, and no
+        node answers for it.
         """
 
     @abstractmethod
-    def expel(self, session: str, user: str | None = None) -> None:
+    def expel(self, session: str, user: str | None = None) -> list[Change]:
         """Have every node close the session's connections, and end the session's touch.
+
+        Returns the changes caused by the end of the touch.
 
         Args:
             user: Whose session it is. Where that is not known, the touch runs out by itself.
@@ -142,8 +154,8 @@ class Store(ABC):
         """Return the state, and a place from which the log replays everything since."""
 
     @abstractmethod
-    async def sweep(self) -> list[Change]:
-        """End leases and touches that ran out, a bounded chunk of them; return the changes caused.
+    async def sweep(self) -> Swept:
+        """End leases and touches that ran out, a bounded chunk of them.
 
         Safe to call from every node at any time. Nodes call it at least four times a lease: where nobody
         did for half of the longest lease, the store takes itself to have been away, and ends nothing for

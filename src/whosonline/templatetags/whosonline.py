@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from ..conf import get_settings
 from ..presence import status
+from ..stores.errors import StoreUnavailable
 
 register = template.Library()
 
@@ -30,15 +31,21 @@ def presence_script() -> SafeString:
 
 @register.simple_tag
 def presence(user: Any) -> SafeString:
-    """Show a user's status: right at load, and live with :func:`presence_script`.
+    """Show a user's status: right at load, and live with :func:`presence_script`. Nothing for no user.
 
     Reads the store and the database for this one user; for a list use ``whosonline.presence.statuses``
     in the view and write the same mark.
     """
-    word = str(status(user.pk).status)
+    pk = getattr(user, "pk", None)
+    if pk is None:
+        return SafeString()
+    try:
+        word = str(status(pk).status)
+    except StoreUnavailable:
+        word = "unknown"  # the page is to be shown all the same
     return format_html(
         '<span class="presence" data-presence-user="{}" data-status="{}">{}</span>',
-        user.pk,
+        pk,
         word,
         word.capitalize(),
     )

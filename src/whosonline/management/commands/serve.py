@@ -23,16 +23,37 @@ class Command(BaseCommand):
             "--access-log", action="store_true", help="print a line for each request and socket"
         )
 
-    def handle(self, *args: Any, host: str, port: int, access_log: bool, **options: Any) -> None:
+        parser.add_argument(
+            "--forwarded-allow-ips",
+            metavar="ADDRESSES",
+            help="proxies, separated by commas, that are believed when they tell who asks and whether "
+            "over TLS; * for any (FORWARDED_ALLOW_IPS, or else 127.0.0.1)",
+        )
+
+    def handle(
+        self,
+        *args: Any,
+        host: str,
+        port: int,
+        access_log: bool,
+        forwarded_allow_ips: str | None,
+        **options: Any,
+    ) -> None:
         if options["verbosity"]:
             shown = f"[{host}]" if ":" in host else host
             self.stdout.write(f"Serving at http://{shown}:{port}/ (Ctrl-C ends it)")
         try:
             application = import_string(_application_path())
-            run(application, host=host, port=port, access_log=access_log)
-        except ServerMissing as error:
+            run(
+                application,
+                host=host,
+                port=port,
+                access_log=access_log,
+                trusted_proxies=forwarded_allow_ips,
+            )
+        except (ServerMissing, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise CommandError(f"cannot listen at {host}:{port}: {error}") from None
 
 

@@ -180,8 +180,12 @@ export class Presence extends EventTarget {
   connect() {
     if (this.#socket || this.connection === "closed") return;
     this.#world.clearTimeout(this.#retry);
-    const socket = (this.#socket = new this.#world.WebSocket(this.#url, SUBPROTOCOL));
-    socket.onopen = () => this.#opened();
+    // Said with the address: by a message of its own it would come too late, and the person be seen online.
+    const idle = this.#idle;
+    const url = new URL(this.#url);
+    if (idle) url.searchParams.set("idle", "1");
+    const socket = (this.#socket = new this.#world.WebSocket(url, SUBPROTOCOL));
+    socket.onopen = () => this.#opened(idle);
     socket.onmessage = (event) => this.#received(event.data);
     socket.onclose = (event) => this.#closed(event.code);
   }
@@ -282,8 +286,8 @@ export class Presence extends EventTarget {
     if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
   }
 
-  #opened() {
-    if (this.#idle) this.#send({ type: "idle" });
+  #opened(idle) {
+    if (this.#idle !== idle) this.#send({ type: this.#idle ? "idle" : "active" });
     for (const message of watches(this.state)) this.#send(message);
   }
 

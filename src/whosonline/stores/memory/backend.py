@@ -12,7 +12,7 @@ from itertools import islice
 from ...core.entries import Batch, Change, Cursor, Entry, Expel, Profile, Report
 from ...core.replica import Presence, Replica
 from ...core.statuses import SITE, Status, fold
-from ..base import Beat, Snapshot
+from ..base import Beat, Snapshot, Swept
 from ..errors import NodeExpelled
 from .log import Log
 
@@ -108,13 +108,14 @@ class MemoryBackend:
                 changes += self._hold(node, report)
             return changes
 
-    def sweep(self) -> list[Change]:
+    def sweep(self) -> Swept:
         with self._lock:
             now = self._clock()
             self._grant_amnesty(now)
             if now < self._amnesty:
-                return []
-            return [*self._sweep_touches(now), *self._sweep_nodes(now)]
+                return Swept([], more=False)
+            changes = [*self._sweep_touches(now), *self._sweep_nodes(now)]
+            return Swept(changes, more=bool(self._dying) or self._touch_is_due(now))
 
     def _hold(self, node: _Node, report: Report) -> list[Change]:
         holding = (report.room, report.user)
@@ -159,12 +160,23 @@ class MemoryBackend:
 
     # Touches
 
-    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> None:
+    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
         with self._lock:
+            self._sweep_without_nodes()
             ends = self._clock() + ttl
             self._touches.setdefault(user, {})[session] = ends
             heappush(self._touch_ends, (ends, user, session))
-            self._refold((SITE, user), profile)
+            return self._refold((SITE, user), profile)
+
+    def _sweep_without_nodes(self) -> None:
+        """End what is due before it is read, in a process without a hub: nobody sweeps there."""
+        if not self._nodes:
+            now = self._clock()
+            while self._touch_is_due(now):
+                self._sweep_touches(now)
+
+    def _touch_is_due(self, now: float) -> bool:
+        return bool(self._touch_ends) and self._touch_ends[0][0] <= now
 
     def _drop_touch(self, user: str, session: str) -> None:
         touches = self._touches.get(user, {})
@@ -175,7 +187,7 @@ class MemoryBackend:
     def _sweep_touches(self, now: float) -> list[Change]:
         changes: list[Change] = []
         chunk = SWEEP_CHUNK
-        while self._touch_ends and self._touch_ends[0][0] <= now and chunk:
+        while self._touch_is_due(now) and chunk:
             chunk -= 1
             ends, user, session = heappop(self._touch_ends)
             if self._touches.get(user, {}).get(session) == ends:
@@ -211,12 +223,14 @@ class MemoryBackend:
         with self._lock:
             self._log.append(entry)
 
-    def expel(self, session: str, user: str | None) -> None:
+    def expel(self, session: str, user: str | None) -> list[Change]:
         with self._lock:
+            changes: list[Change] = []
             if user is not None:
                 self._drop_touch(user, session)
-                self._refold((SITE, user))
+                changes = self._refold((SITE, user))
             self._log.append(Expel(session))
+            return changes
 
     # Reading
 
@@ -234,15 +248,18 @@ class MemoryBackend:
 
     def statuses(self, room: str, users: Iterable[str]) -> dict[str, Presence]:
         with self._lock:
+            self._sweep_without_nodes()
             found = ((user, self._folded.get(room, user)) for user in users)
             return {user: presence for user, presence in found if presence is not None}
 
     def count(self, room: str) -> int:
         with self._lock:
+            self._sweep_without_nodes()
             return self._folded.count(room)
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         with self._lock:
+            self._sweep_without_nodes()
             place = self._folded.room(room)
             page = ((user, place.get(user)) for user in place.page(after, limit))
             return [(user, presence) for user, presence in page if presence is not None]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from ...core.entries import Batch, Change, Cursor, Listing, Profile, Recheck, Report
 from ...core.replica import Presence
-from ..base import Beat, Snapshot, Store, SyncStore
+from ..base import Beat, Snapshot, Store, Swept, SyncStore
 from .backend import MemoryBackend
 
 
@@ -17,11 +17,11 @@ class MemorySyncStore(SyncStore):
     def __init__(self, backend: MemoryBackend) -> None:
         self._backend = backend
 
-    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> None:
-        self._backend.touch(user, profile, session, ttl)
+    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
+        return self._backend.touch(user, profile, session, ttl)
 
-    def expel(self, session: str, user: str | None = None) -> None:
-        self._backend.expel(session, user)
+    def expel(self, session: str, user: str | None = None) -> list[Change]:
+        return self._backend.expel(session, user)
 
     def recheck(self, user: str) -> None:
         self._backend.append(Recheck(user))
@@ -78,5 +78,5 @@ class MemoryStore(Store):
     async def snapshot(self) -> Snapshot:
         return self._backend.snapshot()
 
-    async def sweep(self) -> list[Change]:
+    async def sweep(self) -> Swept:
         return self._backend.sweep()

@@ -58,7 +58,7 @@ class Cluster(ABC):
             await self.advance(self.lease / STEPS)
             for store in alive:
                 await store.beat()
-                swept += await store.sweep()
+                swept += (await store.sweep()).changes
         return swept
 
 

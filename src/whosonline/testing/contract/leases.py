@@ -53,7 +53,7 @@ class LeaseContract:
         swept = await cluster.live(0.75, *others)
         for _ in range(STEPS // 2):
             await cluster.advance(cluster.lease / STEPS)
-            for changes in await asyncio.gather(*(store.sweep() for store in others)):
+            for changes, _ in await asyncio.gather(*(store.sweep() for store in others)):
                 swept += changes
         assert sorted(told(swept)) == sorted((SITE, f"user {n}", OFFLINE) for n in range(50))
 
@@ -101,7 +101,7 @@ class LeaseContract:
         a.sync.touch("cid", named("cid"), "session", cluster.lease)
         await cluster.live(0.5, a, b)
         await cluster.advance(3 * cluster.lease)
-        assert await a.sweep() == []
+        assert (await a.sweep()).changes == []
         assert await cluster.live(0.5, a) == []
         assert await present(a) == {"ann": ONLINE, "bob": ONLINE, "cid": ONLINE}
         # Who had the time and still is not heard of is gone.
@@ -141,11 +141,29 @@ class LeaseContract:
         users = [f"user {n:05}" for n in range(cluster.sweep_chunk * 5 // 2)]
         await a.report([seen(user) for user in users])
         chunks = [await self._first_swept(cluster, b)]
-        while swept := told(await b.sweep()):
-            chunks.append(swept)
+        more = True
+        while more:
+            changes, more = await b.sweep()
+            chunks.append(told(changes))
         assert max(len(chunk) for chunk in chunks) <= cluster.sweep_chunk
         assert sorted(user for chunk in chunks for _, user, _ in chunk) == users
         assert await present(b) == {}
+
+    async def test_a_sweep_that_changes_nothing_says_whether_there_is_more(self, cluster: Cluster) -> None:
+        a, b, c = [await cluster.node(name) for name in "abc"]
+        users = [f"user {n:05}" for n in range(cluster.sweep_chunk * 5 // 2)]
+        await a.report([seen(user) for user in users])
+        await b.report([seen(user) for user in users[:-1]])
+        await cluster.live(0.9, b, c)
+        sweeps = [await c.sweep()]
+        while not sweeps[-1].changes:
+            await cluster.advance(cluster.lease / STEPS)
+            await b.beat()
+            sweeps.append(await c.sweep())
+            while sweeps[-1].more:
+                assert sweeps[-1].changes == []
+                sweeps.append(await c.sweep())
+        assert told(sweeps[-1].changes) == [(SITE, users[-1], OFFLINE)]
 
     async def test_a_node_that_returns_amid_its_sweep_keeps_who_is_left(self, cluster: Cluster) -> None:
         a, b = await cluster.node("a"), await cluster.node("b")
@@ -165,7 +183,7 @@ class LeaseContract:
         """Return what the first sweep ended that ended anything."""
         for _ in range(2 * STEPS):
             await store.beat()
-            if swept := await store.sweep():
+            if swept := (await store.sweep()).changes:
                 return told(swept)
             await cluster.advance(cluster.lease / STEPS)
         raise AssertionError("no sweep ended anything within two leases")

@@ -164,7 +164,7 @@ async def _churn(store: Store, random: random.Random, lease: float) -> tuple[lis
             case 1:
                 store.sync.expel(session, user)
             case 2:
-                caused += await store.sweep()
+                caused += (await store.sweep()).changes
             case 3:
                 snapshots.append(await store.snapshot())
             case _:

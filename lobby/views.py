@@ -16,6 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import CreateView, TemplateView
 
 from whosonline import directory
+from whosonline.conf import get_settings
 
 from .forms import SignUpForm
 from .rows import count_and_rows
@@ -85,9 +86,11 @@ class UserList(LoginRequiredMixin, TemplateView):
         return self.render_to_response(self.get_context_data(**context))
 
     def _users(self) -> list[Any]:
+        # What the page shows it also watches.
+        limit = min(PAGE, get_settings().policy.watched_users)
         if before := self._key("before"):
-            return directory.page_before(before, PAGE)
-        return directory.page(self._key("after"), limit=PAGE)
+            return directory.page_before(before, limit)
+        return directory.page(self._key("after"), limit=limit)
 
     def _key(self, parameter: str) -> str:
         # No name holds a NUL, and PostgreSQL refuses to compare with one.

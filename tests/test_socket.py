@@ -187,6 +187,14 @@ async def test_a_binary_frame_is_not_understood(ann: Person):
     assert "JSON text" in await bad(await ann.socket(), b'{"type":"idle"}')
 
 
+async def test_a_text_frame_that_is_no_text_ends_the_connection_and_no_other(ann: Person):
+    socket, other = await ann.socket(), await ann.socket()
+    await socket._writer.send_frame(b"\xff\xfe", aiohttp.WSMsgType.TEXT)
+    assert await closed(socket) == 1007
+    await other.send_str('{"type":"watch","users":["1"]}')
+    await hear(other, type="update")
+
+
 async def test_the_tenth_bad_message_in_a_minute_closes_the_connection_and_no_other(ann: Person):
     socket, other = await ann.socket(), await ann.socket()
     for _ in range(9):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import Any
 
@@ -53,7 +54,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     except ImportError:
         raise ServerMissing("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
     policy = get_settings().policy
-    return uvicorn.Config(
+    config = uvicorn.Config(
         application,
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,
@@ -69,6 +70,15 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         proxy_headers=True,
         forwarded_allow_ips=trusted_proxies,
     )
+    logging.getLogger("uvicorn.error").addFilter(_without_client_s_traceback)
+    return config
+
+
+def _without_client_s_traceback(record: logging.LogRecord) -> bool:
+    """Take the traceback off the line about a text frame that is no text: it is the client's fault alone."""
+    if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        record.exc_info = None
+    return True
 
 
 def _listen(host: str, port: int) -> socket.socket:

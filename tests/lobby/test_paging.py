@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -110,3 +111,9 @@ def test_the_links_carry_any_name(visitor: Client) -> None:
     address = str(links(get(visitor))["next"])
 
     assert parse_qs(address.removeprefix("?")) == {"after": ["+&=%/099"]}
+
+
+def test_a_page_holds_no_more_than_a_socket_may_watch(visitor: Client, settings: Any) -> None:
+    User.objects.bulk_create(User(username=f"u{number}") for number in range(9))
+    settings.WHOSONLINE = {"WATCHED_USERS": 5}
+    assert visitor.get("/").content.decode().count("<li ") == 5 + 1  # and the template

@@ -22,7 +22,8 @@ run: $(VENV)/lobby ## Run the lobby at http://127.0.0.1:8000 (PORT=, HOST=, DATA
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@exec $(BIN)/python manage.py serve --host "$(HOST)" --port "$(PORT)"
 
-crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby (URL=, PEOPLE=, SECONDS=)
+crowd: export URL ?= http://127.0.0.1:$(PORT)
+crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby (PORT=, URL=, PEOPLE=, SECONDS=)
 	@exec $(BIN)/python -m bench.crowd
 
 bench: $(VENV)/dev ## Measure the fan-out beside bare C (minutes; see bench/RESULTS.md)

@@ -272,8 +272,15 @@ def main() -> int:
     except SettingError as error:
         print(error, file=sys.stderr)
         return 1
-    except NoAnswerError as error:
-        print(f"The site does not answer; is it running (make run)? {error}", file=sys.stderr)
+    except NoAnswerError:
+        print(
+            f"Nothing answers at {settings.url}. Start the lobby with make run, or name another address: "
+            "make crowd URL=http://127.0.0.1:9000",
+            file=sys.stderr,
+        )
+        return 1
+    except PersonError as error:
+        print(f"What answers at {settings.url} is not the lobby: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0

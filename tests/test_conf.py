@@ -10,9 +10,13 @@ import pytest
 from django.apps import apps
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
 
 from whosonline import checks, conf
 from whosonline.core.policy import Policy
+from whosonline.server import CannotServe, load_application
+
+plain_application = ASGIHandler()
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -66,6 +70,20 @@ def test_apps_that_are_needed_and_missing_are_named(monkeypatch):
 def test_a_missing_asgi_application_is_warned_of(settings):
     settings.ASGI_APPLICATION = None
     assert messages() == [("whosonline.W001", "ASGI_APPLICATION is not set")]
+
+
+def test_a_runserver_that_another_app_s_hides_is_warned_of(settings):
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS[1:], settings.INSTALLED_APPS[0]]
+    assert [id for id, _ in messages()] == ["whosonline.W002"]
+
+
+def test_an_application_that_knows_no_sockets_is_refused_with_what_to_do(settings):
+    settings.ASGI_APPLICATION = "tests.test_conf.plain_application"
+    with pytest.raises(CannotServe, match="import get_asgi_application from whosonline"):
+        load_application()
+    settings.ASGI_APPLICATION = None
+    with pytest.raises(CannotServe, match="ASGI_APPLICATION is not set"):
+        load_application()
 
 
 def test_every_setting_is_documented_with_its_default():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.template import Context, Template
 from django.test import Client
 
@@ -28,6 +28,11 @@ def test_the_script_says_where_the_socket_is_and_when_a_tab_is_idle(settings):
         '<script type="module" src="/static/whosonline/whosonline.js" '
         'data-presence data-socket="/live/" data-idle-after="90"></script>'
     )
+
+
+def test_the_script_is_for_the_logged_in():
+    assert render("{% presence_script %}", user=AnonymousUser()) == ""
+    assert "whosonline.js" in render("{% presence_script %}", user=User(username="ann"))
 
 
 def test_a_user_s_status_is_right_at_load_and_marked_for_the_script():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
@@ -25,8 +26,6 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 def check_requirements(**kwargs: Any) -> list[CheckMessage]:
     """E002: the app works with Django's own sessions and users, and these are not installed."""
     needed = ("django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions")
-    from django.apps import apps
-
     missing = [name for name in needed if not apps.is_installed(name)]
     if not missing:
         return []
@@ -49,5 +48,21 @@ def check_asgi(**kwargs: Any) -> list[CheckMessage]:
             "ASGI_APPLICATION is not set",
             hint="Name the module that calls whosonline.asgi.get_asgi_application().",
             id="whosonline.W001",
+        )
+    ]
+
+
+@register(Tags.compatibility)
+def check_runserver(**kwargs: Any) -> list[CheckMessage]:
+    """W002: another app's runserver, which knows no sockets, comes before ours."""
+    ours, theirs = "whosonline.runserver", "django.contrib.staticfiles"
+    names = [config.name for config in apps.get_app_configs()]
+    if ours not in names or theirs not in names or names.index(ours) < names.index(theirs):
+        return []
+    return [
+        Warning(
+            f"{ours} comes after {theirs} in INSTALLED_APPS, so runserver serves no sockets",
+            hint=f"Put {ours} first.",
+            id="whosonline.W002",
         )
     ]

@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.utils.module_loading import import_string
 
 from .conf import get_settings
 
@@ -16,22 +21,53 @@ BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
 
-class ServerMissing(Exception):
-    """uvicorn is not installed."""
+class CannotServe(Exception):
+    """Why the site cannot be served, and what to do."""
+
+
+def load_application() -> Any:
+    """Return the application that ASGI_APPLICATION names.
+
+    Raises:
+        CannotServe: it is not set, or knows no sockets.
+    """
+    path = getattr(settings, "ASGI_APPLICATION", None)
+    if not path:
+        raise CannotServe(
+            "ASGI_APPLICATION is not set: name the module that calls "
+            "whosonline.asgi.get_asgi_application(), as in 'mysite.asgi.application'"
+        )
+    application = import_string(path)
+    if isinstance(application, ASGIHandler):
+        raise CannotServe(
+            f"{path} is Django's own application, which knows no sockets: "
+            "there, import get_asgi_application from whosonline.asgi"
+        )
+    return application
 
 
 def run(
-    application: Any, *, host: str, port: int, access_log: bool = False, trusted_proxies: str | None = None
+    application: Any,
+    *,
+    host: str,
+    port: int,
+    listening: Callable[[], None],
+    access_log: bool = False,
+    trusted_proxies: str | None = None,
 ) -> None:
     """Serve an ASGI application until a signal ends it.
 
+    Args:
+        listening: Called once, when the address is bound.
+        trusted_proxies: Addresses, separated by commas, that are believed about who asks, and how.
+
     Raises:
-        ServerMissing: uvicorn is not installed.
-        OSError: the address cannot be bound.
+        CannotServe: uvicorn is not installed, or the address cannot be bound.
     """
     config = configure(application, access_log=access_log, trusted_proxies=trusted_proxies)
     # Bound here and not by uvicorn, which would log the error and exit by itself.
     with _listen(host, port) as listener:
+        listening()
         serve_on(listener, config)
 
 
@@ -52,7 +88,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     try:
         import uvicorn
     except ImportError:
-        raise ServerMissing("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
+        raise CannotServe("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
@@ -92,8 +128,8 @@ def _listen(host: str, port: int) -> socket.socket:
             unread = int(get_settings().policy.send_timeout * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
         listener.bind((host, port))
-    except OSError:
+    except (OSError, OverflowError) as error:
         listener.close()
-        raise
+        raise CannotServe(f"cannot listen at {host}:{port}: {error}; is the port taken?") from None
     listener.setblocking(False)
     return listener

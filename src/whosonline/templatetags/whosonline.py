@@ -17,9 +17,15 @@ from ..stores.errors import StoreUnavailable
 register = template.Library()
 
 
-@register.simple_tag
-def presence_script() -> SafeString:
-    """Load the browser module; it connects, and keeps every mark on the page true."""
+@register.simple_tag(takes_context=True)
+def presence_script(context: Any) -> SafeString:
+    """Load the browser module; it connects, and keeps every mark on the page true.
+
+    Nothing for visitors who are not logged in: they would get no socket.
+    """
+    user = context.get("user")
+    if user is not None and not user.is_authenticated:
+        return SafeString()
     settings = get_settings()
     return format_html(
         '<script type="module" src="{}" data-presence data-socket="{}" data-idle-after="{}"></script>',

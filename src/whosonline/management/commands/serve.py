@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.module_loading import import_string
 
-from ...server import ServerMissing, run
+from ...server import CannotServe, load_application, run
 
 
 class Command(BaseCommand):
@@ -39,29 +36,20 @@ class Command(BaseCommand):
         forwarded_allow_ips: str | None,
         **options: Any,
     ) -> None:
-        if options["verbosity"]:
-            shown = f"[{host}]" if ":" in host else host
-            self.stdout.write(f"Serving at http://{shown}:{port}/ (Ctrl-C ends it)")
+        def listening() -> None:
+            if options["verbosity"]:
+                shown = f"[{host}]" if ":" in host else host
+                self.stdout.write(f"Serving at http://{shown}:{port}/ (Ctrl-C ends it)")
+                self.stdout.flush()  # at once, to a file or a pipe too
+
         try:
-            application = import_string(_application_path())
             run(
-                application,
+                load_application(),
                 host=host,
                 port=port,
+                listening=listening,
                 access_log=access_log,
                 trusted_proxies=forwarded_allow_ips,
             )
-        except (ServerMissing, ImproperlyConfigured) as error:
+        except CannotServe as error:
             raise CommandError(str(error)) from None
-        except (OSError, OverflowError) as error:
-            raise CommandError(f"cannot listen at {host}:{port}: {error}") from None
-
-
-def _application_path() -> str:
-    path = getattr(settings, "ASGI_APPLICATION", None)
-    if not path:
-        raise ImproperlyConfigured(
-            "ASGI_APPLICATION is not set: name the module that calls "
-            "whosonline.asgi.get_asgi_application(), as in 'mysite.asgi.application'"
-        )
-    return str(path)

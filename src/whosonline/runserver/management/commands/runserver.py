@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
-from django.core.management.base import CommandError
 from django.core.management.commands.runserver import Command as DjangoCommand
-from django.utils.module_loading import import_string
 
-from whosonline.server import ServerMissing, run
+from whosonline.server import CannotServe, load_application, run
 
 
 class Command(DjangoCommand):
@@ -41,24 +40,20 @@ class Command(DjangoCommand):
             f"Quit the server with {quit_keys}."
         )
         try:
-            run(self._application(options), host=self.addr, port=int(self.port), access_log=True)
-        except ServerMissing as error:
-            raise CommandError(str(error)) from None
-        except OSError as error:
-            self.stderr.write(f"Error: cannot listen at {shown}:{self.port}: {error}")
+            run(
+                self._application(options),
+                host=self.addr,
+                port=int(self.port),
+                listening=self.stdout.flush,
+                access_log=True,
+            )
+        except CannotServe as error:
+            self.stderr.write(f"Error: {error}")
             # The autoreloader runs this in a thread; only this ends the process from there.
-            import os
-
             os._exit(1)
 
     def _application(self, options: dict[str, Any]) -> Any:
-        path = getattr(settings, "ASGI_APPLICATION", None)
-        if not path:
-            raise CommandError(
-                "ASGI_APPLICATION is not set: name the module that calls "
-                "whosonline.asgi.get_asgi_application()"
-            )
-        application = import_string(path)
+        application = load_application()
         if settings.DEBUG and options.get("use_static_handler", True):
             return _WithStaticFiles(application)
         return application

@@ -64,6 +64,10 @@ class Model:
             self.held[node, report.room, report.user] = report.status
             self.names[report.room, report.user] = report.profile
 
+    def sweep_without_nodes(self, now: float) -> None:
+        if not self.deadlines:
+            self.touches = {touch: end for touch, end in self.touches.items() if end > now}
+
     def sweep(self, now: float) -> None:
         longest = LEASE if self.deadlines else 0.0
         if now - self.swept > longest / 2:
@@ -135,6 +139,8 @@ class MemoryStoreMachine(RuleBasedStateMachine):
     @rule(user=users, profile=profiles, session=sessions, ttl=st.sampled_from([2.0, 10.0]))
     def touch(self, user: str, profile: Profile, session: str, ttl: float) -> None:
         self.stores["a"].sync.touch(user, profile, session, ttl)
+        self.model.sweep_without_nodes(self.clock.time())
+        self._forget_names()
         self.model.touches[user, session] = self.clock.time() + ttl
         self.model.names[SITE, user] = profile
 
@@ -162,6 +168,16 @@ class MemoryStoreMachine(RuleBasedStateMachine):
             for node in sorted(alive):
                 self.beat(node)
             self.sweep("a")
+
+    @rule(users=st.sets(users))
+    def ask(self, users: set[str]) -> None:
+        present = self.stores["a"].sync.statuses(SITE, users)
+        count = self.stores["a"].sync.count(SITE)
+        self.model.sweep_without_nodes(self.clock.time())
+        self._forget_names()
+        here = self.model.state().get(SITE, {})
+        assert present == {user: here[user] for user in users & here.keys()}
+        assert count == len(here)
 
     @rule()
     def look(self) -> None:

@@ -17,7 +17,7 @@ DEADLINE = 20.0
 
 LOG_IN_PAGE = re.compile(r"/log_in/(\?next=/)?$")
 
-OUTAGE = r"WebSocket connection to '\S+' failed: .*net::ERR_"
+OUTAGE = r"WebSocket connection to '\S+' failed: (.*net::ERR_|Connection closed before receiving a handshake)"
 """What a browser logs, rightly, when there is nobody to connect to."""
 
 IS_LIVE = """() => globalThis.whosonline?.connection === "open" && whosonline.directory !== null

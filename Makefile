@@ -3,6 +3,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+WORKERS ?= 1
 DEBUG ?= 1
 export HOST DEBUG
 
@@ -18,9 +19,9 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-run: $(VENV)/lobby ## Run the lobby at http://127.0.0.1:8000 (PORT=, HOST=, DATABASE_URL=)
+run: $(VENV)/lobby ## Run the lobby at http://127.0.0.1:8000 (PORT=, HOST=, WORKERS=, DATABASE_URL=, REDIS_URL=)
 	@$(BIN)/python manage.py migrate --verbosity 0
-	@exec $(BIN)/python manage.py serve --host "$(HOST)" --port "$(PORT)"
+	@exec $(BIN)/python manage.py serve --host "$(HOST)" --port "$(PORT)" --workers "$(WORKERS)"
 
 crowd: export URL ?= http://127.0.0.1:$(PORT)
 crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby (PORT=, URL=, PEOPLE=, SECONDS=)
@@ -30,7 +31,7 @@ bench: $(VENV)/dev ## Measure the fan-out beside bare C (minutes; see bench/RESU
 	@exec $(BIN)/python -m bench.fanout
 
 test: $(VENV)/dev ## Run all tests; installs Chromium if it is missing and may be installed
-	@scripts/need chromium node
+	@scripts/need chromium node redis-server
 	node --test tests/js/*.test.js
 	$(BIN)/python -m pytest
 

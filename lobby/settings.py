@@ -166,3 +166,5 @@ LOGGING = {
 
 # Who is online: the defaults are meant. See docs/settings.md.
 WHOSONLINE: dict[str, object] = {}
+if os.environ.get("REDIS_URL"):
+    WHOSONLINE["STORE"] = os.environ["REDIS_URL"]

@@ -5,9 +5,10 @@ import os
 from contextlib import suppress
 
 from lobby.settings import *  # noqa: F403
+from lobby.settings import WHOSONLINE as LOBBY
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 with suppress(ImportError):
     import extra_settings  # noqa: F401  (a test may put it beside the database)
 
-WHOSONLINE = json.loads(os.environ.get("WHOSONLINE", "{}"))
+WHOSONLINE = LOBBY | json.loads(os.environ.get("WHOSONLINE", "{}"))

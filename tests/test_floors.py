@@ -33,7 +33,7 @@ FLOORS = {
     # The package itself is imported by whoever imports any of it.
     "": floor(),
     "core": floor(libraries=("msgspec",)),
-    "stores": floor("core"),
+    "stores": floor("core", libraries=("msgspec", "redis")),
     "hub": floor("core", "stores", libraries=("msgspec",)),
     "testing": floor("core", "stores", "hub", libraries=("pytest", "hypothesis")),
     "conf": Floor(frozenset({"core", "stores", "hub"}), ANYTHING),

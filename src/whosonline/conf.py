@@ -12,20 +12,29 @@ from django.core.signals import setting_changed
 
 from .core.policy import Policy, PolicyError
 
+MEMORY = "memory://"
+"""The store of one process."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """What a project may set; the names are the dict's keys in lower case."""
 
     policy: Policy = field(default_factory=Policy)
-    store: str = "memory://"
+    store: str = MEMORY
     """Where the facts live."""
+    partitions: int = 1
+    """Parts of a Redis store, each with a log of its own."""
+    key_prefix: str = "whosonline"
+    """Begins every key of a Redis store."""
     path: str = "users/"
     """The socket's path, without a leading slash."""
 
 
 POLICY_KEYS = frozenset(field.name.upper() for field in fields(Policy))
-OWN_KEYS = frozenset({"STORE", "PATH"})
+TEXT_KEYS = frozenset({"STORE", "KEY_PREFIX", "PATH"})
+OWN_KEYS = TEXT_KEYS | {"PARTITIONS"}
+MOST_PARTITIONS = 64
 
 
 def read_settings(values: Any) -> Settings:
@@ -40,22 +49,44 @@ def read_settings(values: Any) -> Settings:
     if unknown:
         known = ", ".join(sorted(POLICY_KEYS | OWN_KEYS))
         raise ImproperlyConfigured(f"WHOSONLINE holds unknown keys: {', '.join(unknown)}. Known are: {known}")
-    for key in OWN_KEYS & values.keys():
+    for key in TEXT_KEYS & values.keys():
         if not isinstance(values[key], str) or not values[key]:
             raise ImproperlyConfigured(f"WHOSONLINE[{key!r}] must be a text, not {values[key]!r}")
     if str(values.get("PATH", "")).startswith("/"):
         raise ImproperlyConfigured(
             f"WHOSONLINE['PATH'] must not begin with a slash, as no route does: {values['PATH']!r}"
         )
-    if values.get("STORE", "memory://") != "memory://":
+    partitions = values.get("PARTITIONS", 1)
+    if not isinstance(partitions, int) or not 1 <= partitions <= MOST_PARTITIONS:
         raise ImproperlyConfigured(
-            f"WHOSONLINE['STORE'] is {values['STORE']!r}; the only store there is is 'memory://'"
+            f"WHOSONLINE['PARTITIONS'] must be a whole number from 1 to {MOST_PARTITIONS}, not {partitions!r}"
         )
+    if values.get("STORE", MEMORY) != MEMORY:
+        redis_address(values["STORE"])
     try:
         policy = Policy(**{key.lower(): values[key] for key in POLICY_KEYS & values.keys()})
     except PolicyError as error:
         raise ImproperlyConfigured(f"WHOSONLINE: {error}") from None
     return Settings(policy, **{key.lower(): values[key] for key in OWN_KEYS & values.keys()})
+
+
+def redis_address(store: str) -> Any:
+    """Return where the Redis of a store's URL is.
+
+    Raises:
+        ImproperlyConfigured: it cannot be an address, or redis-py is not installed.
+    """
+    try:
+        from .stores.redis import Address, BadAddress
+    except ImportError:
+        raise ImproperlyConfigured(
+            "WHOSONLINE['STORE'] is a Redis, and redis-py is not installed: "
+            "pip install 'django-whosonline[redis]'"
+        ) from None
+    try:
+        return Address.parse(store)
+    except BadAddress as error:
+        raise ImproperlyConfigured(f"WHOSONLINE['STORE']: {error}; or it is {MEMORY!r}") from None
 
 
 @cache

@@ -12,12 +12,15 @@ from typing import Any
 from channels.db import database_sync_to_async
 
 from . import directory, last_seen, sessions
-from .conf import get_settings
+from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
 from .stores.base import Store, SyncStore
 from .stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
+
+LONGEST_ANSWER = 2.0
+"""Seconds that a node waits for an answer of the store."""
 
 _making = Lock()
 
@@ -36,12 +39,30 @@ def _the_backend() -> MemoryBackend:
 @cache
 def sync_store() -> SyncStore:
     """Return the store, for synchronous code."""
-    return MemorySyncStore(_backend())
+    if get_settings().store == MEMORY:
+        return MemorySyncStore(_backend())
+    from .stores.redis import RedisSyncStore
+
+    return RedisSyncStore(redis_address(get_settings().store), _layout())
 
 
 def new_store() -> Store:
     """Return a handle on the store for a node that is about to begin."""
-    return MemoryStore(_backend())
+    settings = get_settings()
+    if settings.store == MEMORY:
+        return MemoryStore(_backend())
+    from .stores.redis import RedisStore
+
+    # Less than a beat: one that is not answered must not hold up the next.
+    timeout = min(LONGEST_ANSWER, settings.policy.beat)
+    return RedisStore(redis_address(settings.store), _layout(), timeout)
+
+
+def _layout() -> Any:
+    from .stores.redis.layout import Layout
+
+    settings = get_settings()
+    return Layout(settings.key_prefix, settings.partitions, settings.policy.log_length)
 
 
 class _Running:

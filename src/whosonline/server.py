@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
+import django
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.utils.module_loading import import_string
 
 from .conf import get_settings
+from .workers import WorkerFailed, supervise
 
 GRACEFUL_SHUTDOWN = 5
 """Seconds until a server that is going stops waiting for peers that read nothing."""
+
+SETTLE = 0.1
+"""Seconds in which a server that accepts no more hears those it has just accepted."""
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
@@ -71,14 +80,73 @@ def run(
         serve_on(listener, config)
 
 
-def serve_on(listener: socket.socket, config: Any) -> None:
-    """Serve on a bound socket until a signal ends it."""
+def run_workers(
+    count: int,
+    *,
+    host: str,
+    port: int,
+    listening: Callable[[], None],
+    spread: bool = False,
+    access_log: bool = False,
+    trusted_proxies: str | None = None,
+) -> None:
+    """Serve the application that ASGI_APPLICATION names in several processes, until a signal ends them.
+
+    SIGHUP replaces one after the other, without a gap. This process serves nothing, and imports no
+    application: each worker has its own, as it is when the worker starts.
+
+    Args:
+        listening: Called once, when all of them accept.
+        spread: Give each worker a port of its own, from ``port`` on; otherwise they share it.
+        trusted_proxies: Addresses, separated by commas, that are believed about who asks, and how.
+
+    Raises:
+        CannotServe: an address cannot be bound, or a worker does not come up.
+    """
+    if sys.platform == "win32":
+        raise CannotServe("several workers need what Windows does not have: let one serve")
+    work = partial(_work, access_log=access_log, trusted_proxies=trusted_proxies)
+    with ExitStack() as stack:
+        ports = range(port, port + count) if spread else [port]
+        listeners = [stack.enter_context(_listen(host, each)) for each in ports]
+        try:
+            ended_by = supervise(work, listeners if spread else listeners * count, listening)
+        except WorkerFailed as error:
+            raise CannotServe(f"{error}; why stands above") from None
+    if ended_by != signal.SIGINT:
+        signal.raise_signal(ended_by)  # as uvicorn does, so that whoever waits for this process knows
+
+
+def _work(
+    listener: socket.socket, accepting: Callable[[], None], *, access_log: bool, trusted_proxies: str | None
+) -> None:
+    django.setup()
+    try:
+        config = configure(load_application(), access_log=access_log, trusted_proxies=trusted_proxies)
+    except CannotServe as error:
+        sys.exit(str(error))
+    serve_on(listener, config, accepting)
+
+
+def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None] = lambda: None) -> None:
+    """Serve on a bound socket until a signal ends it; tell when it accepts."""
     import uvicorn
 
-    server = uvicorn.Server(config)
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            accepting()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # uvicorn hangs up on whoever it has accepted and not yet heard.
+            for server in self.servers:
+                server.close()
+            await asyncio.sleep(SETTLE)
+            await super().shutdown(sockets)
+
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(server.serve(sockets=[listener]))
+            runner.run(Server(config).serve(sockets=[listener]))
     except KeyboardInterrupt:
         pass  # uvicorn raises it again after it has ended cleanly
 

@@ -245,7 +245,7 @@ class ForgetfulStore(MemoryStore):
 
     lost = 0
 
-    async def beat(self) -> Beat:
+    async def beat(self, *told: Any) -> Beat:
         answer = await super().beat()
         if self.lost:
             self.lost -= 1

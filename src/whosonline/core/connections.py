@@ -146,6 +146,10 @@ class Connections:
         """Return all connections, lingering ones included."""
         return list(self._all)
 
+    def count(self) -> int:
+        """Return how many connections are live."""
+        return sum(connection.live for connection in self._all.values())
+
     def users(self) -> list[str]:
         """Return everybody whom this node holds, lingering ones included."""
         return list(self._by_user)

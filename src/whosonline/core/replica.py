@@ -103,6 +103,17 @@ class Replica:
         place = self._rooms.get(room)
         return len(place) if place is not None else 0
 
+    def statuses(self, room: str, users: Iterable[str]) -> dict[str, Presence]:
+        """Return those of the users who are present in a room."""
+        found = ((user, self.get(room, user)) for user in users)
+        return {user: presence for user, presence in found if presence is not None}
+
+    def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
+        """Return up to `limit` users present in a room, in name order, after a name key."""
+        place = self.room(room)
+        page = ((user, place.get(user)) for user in place.page(after, limit))
+        return [(user, presence) for user, presence in page if presence is not None]
+
     def apply(self, change: Change) -> None:
         """Take over a change. A repeat does no harm."""
         self._set(

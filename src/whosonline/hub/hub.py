@@ -213,14 +213,14 @@ class Hub:
         """Take over a snapshot.
 
         In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
-        every node had the time to find out and to announce its users.
+        every node had the time to find out and to announce its users: for a lease since the epoch began.
         """
         before = self._follower.epoch
         changed = self._follower.take_over(snapshot.cursor, snapshot.state)
         if before is not None:
             self._make_good_what_was_missed(changed)
             if before != self._follower.epoch:
-                self._release_held_later()
+                self._release_held_later(self.policy.lease - snapshot.age)
         self._views.mark_all(changed)
         self._fanout.flush_soon()
 
@@ -263,11 +263,10 @@ class Hub:
             self._last_seen.note(change.user, change.at)
         self._views.mark(change, before)
 
-    def _release_held_later(self) -> None:
+    def _release_held_later(self, seconds: float) -> None:
         if self._held_timer is not None:
             self._held_timer.cancel()
-        until = self._clock.time() + self.policy.lease
-        self._held_timer = self._clock.call_at(until, self._release_held)
+        self._held_timer = self._clock.call_at(self._clock.time() + seconds, self._release_held)
 
     def _release_held(self) -> None:
         for gone in self._follower.release(time.time()):

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import socket
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Protocol
 from uuid import uuid4
 
 from ..core.connections import Connections
 from ..core.entries import Change, Cursor, Entry
 from ..core.policy import Policy
-from ..stores.base import Beat, Snapshot, Store
+from ..stores.base import Beat, NodeInfo, Snapshot, Store
 from ..stores.errors import NodeExpelled, PositionGone, StoreUnavailable
 from .clock import Clock
 
@@ -24,6 +27,13 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY = 0.1
 """Seconds; doubled with each failure, up to a beat."""
+
+
+REPORT_CHUNK = 1000
+"""Users in one report; what it took is not reported again when a later one fails."""
+
+LABEL = f"{socket.gethostname()}:{os.getpid()}"
+"""What people know this process by."""
 
 
 class NodeEvents(Protocol):
@@ -81,12 +91,11 @@ class Node:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        if self._opened:
-            try:
-                async with asyncio.timeout(self._policy.beat):
-                    await self._store.close(self._policy.grace)
-            except (StoreUnavailable, TimeoutError):
-                logger.warning("the store could not be told that this node goes; its lease runs out")
+        try:
+            async with asyncio.timeout(self._policy.beat):
+                await self._store.close(self._policy.grace)
+        except (StoreUnavailable, TimeoutError):
+            logger.warning("the store could not be told that this node goes; its lease runs out")
 
     def report_soon(self) -> None:
         """Have the store told what has changed."""
@@ -129,7 +138,8 @@ class Node:
     async def _beat(self) -> None:
         # An answer that is lost may have been the one that told.
         doubtful, self._beat_doubtful = self._beat_doubtful, True
-        expelled = await self._store.beat() is Beat.EXPELLED
+        info = NodeInfo(LABEL, self._connections.count(), self._cursor)
+        expelled = await self._store.beat(info) is Beat.EXPELLED
         self._beat_doubtful = False
         if expelled:
             logger.warning("this node was expelled, or the store lost its memory; reporting everyone")
@@ -141,10 +151,11 @@ class Node:
         await self._to_report.wait()
         self._to_report.clear()
         reports = self._connections.take_reports()
-        if not reports:
-            return
         try:
-            self._events.on_caused(await self._store.report(reports))
+            while reports:
+                self._events.on_caused(await self._store.report(reports[:REPORT_CHUNK]))
+                del reports[:REPORT_CHUNK]
+                await asyncio.sleep(0)
         except NodeExpelled:
             self._connections.put_back(reports)
             self.report_soon()
@@ -162,9 +173,10 @@ class Node:
             self._cursor = snapshot.cursor
         self._set_ailing("follow", False)
         try:
-            async for batch in self._store.follow(self._cursor):
-                self._events.on_entries(batch.entries)
-                self._cursor = batch.cursor
+            async with aclosing(self._store.follow(self._cursor)) as batches:
+                async for batch in batches:
+                    self._events.on_entries(batch.entries)
+                    self._cursor = batch.cursor
         except PositionGone:
             self._cursor = None
 

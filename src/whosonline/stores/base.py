@@ -13,6 +13,8 @@ Obligations (each is a test in :mod:`whosonline.testing.contract`):
   holds them; then nothing is logged.
 - A node that was expelled, or whose store lost its memory, is told so by its next beat, and its next full
   report heals everything.
+- A store that may have lost some of its memory begins a new epoch, in which it knows no node. Whom it still
+  holds it keeps for a lease, so that every node has the time to report.
 - After the store itself was away, no lease is judged until every node had the time to beat.
 - All time is the store's own: nodes' clocks do not matter.
 """
@@ -20,7 +22,7 @@ Obligations (each is a test in :mod:`whosonline.testing.contract`):
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -42,6 +44,47 @@ class Snapshot(NamedTuple):
 
     cursor: Cursor
     state: State
+    age: float
+    """For how many seconds the epoch has been, by the store's clock; of several partitions, the youngest."""
+
+
+class NodeInfo(NamedTuple):
+    """What a node tells of itself with its beat, for those who look after the site."""
+
+    label: str
+    """Where it runs: host and process."""
+    connections: int
+    """Open sockets."""
+    cursor: Cursor | None
+    """How far it has followed the log."""
+
+
+NO_INFO = NodeInfo("", 0, None)
+
+
+class NodeStatus(NamedTuple):
+    """What the store knows of a node."""
+
+    name: str
+    lease: float
+    """Seconds until the lease runs out. Below 0 it has, and the node is about to be swept."""
+    label: str
+    connections: int
+    users: int
+    """Users that it holds, counted once a room."""
+    behind: int | None
+    """Log entries that it had not followed when it last beat; None: it has still to take a snapshot."""
+
+
+class StoreStatus(NamedTuple):
+    """How a store is, at a glance."""
+
+    nodes: list[NodeStatus]
+    online: int
+    """Users present in the site."""
+    touches: int
+    log_length: int
+    """Entries in the log."""
 
 
 class Swept(NamedTuple):
@@ -57,7 +100,12 @@ class SyncStore(ABC):
     """What synchronous code (a Django view, a signal, a task worker) may ask of a store, or tell it.
 
     Every method may raise StoreUnavailable.
+
+    Attributes:
+        local: Whether the facts are in this very process: reading them costs nothing and cannot fail.
     """
+
+    local = False
 
     @abstractmethod
     def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
@@ -103,6 +151,10 @@ class SyncStore(ABC):
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in the room, in name order, after a name key."""
 
+    @abstractmethod
+    def status(self) -> StoreStatus:
+        """Return how the store is, and the nodes that it knows."""
+
 
 class Store(ABC):
     """One node's handle on the store. Every method may raise StoreUnavailable.
@@ -121,12 +173,16 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def beat(self) -> Beat:
-        """Renew the lease, or begin a new one if it ran out."""
+    async def beat(self, info: NodeInfo = NO_INFO) -> Beat:
+        """Renew the lease, or begin a new one if it ran out.
+
+        Args:
+            info: What :meth:`SyncStore.status` is to tell of this node.
+        """
 
     @abstractmethod
     async def close(self, linger: float) -> None:
-        """Beat no more: the lease runs out `linger` seconds from now.
+        """Beat no more: the lease runs out `linger` seconds from now. Frees the handle's connections.
 
         So a node that is restarted leaves its users the time to come back elsewhere unseen.
         """
@@ -135,14 +191,15 @@ class Store(ABC):
     async def report(self, reports: Sequence[Report]) -> list[Change]:
         """Tell this node's view of users; return the changes that it caused.
 
-        Idempotent. Also ends the touches that the reports release, in the same step.
+        Idempotent. Also ends the touches that the reports release, in the same step. A store may take many
+        reports in several steps; where it fails amid them, what the first ones caused is not returned.
 
         Raises:
             NodeExpelled: the lease has run out; nothing was taken over.
         """
 
     @abstractmethod
-    def follow(self, cursor: Cursor) -> AsyncIterator[Batch]:
+    def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         """Yield what is logged after a place, in order, each entry once, waiting for more without end.
 
         Raises (from the iteration):

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...server import CannotServe, load_application, run
+from ...conf import get_settings
+from ...server import CannotServe, load_application, run, run_workers
 
 
 class Command(BaseCommand):
@@ -19,7 +20,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--access-log", action="store_true", help="print a line for each request and socket"
         )
-
+        parser.add_argument(
+            "--workers",
+            type=int,
+            default=1,
+            help="processes that serve (%(default)s); SIGHUP replaces one after the other",
+        )
+        parser.add_argument(
+            "--spread",
+            action="store_true",
+            help="give each worker a port of its own, from --port on, for a load balancer",
+        )
         parser.add_argument(
             "--forwarded-allow-ips",
             metavar="ADDRESSES",
@@ -33,23 +44,38 @@ class Command(BaseCommand):
         host: str,
         port: int,
         access_log: bool,
+        workers: int,
+        spread: bool,
         forwarded_allow_ips: str | None,
         **options: Any,
     ) -> None:
         def listening() -> None:
             if options["verbosity"]:
                 shown = f"[{host}]" if ":" in host else host
-                self.stdout.write(f"Serving at http://{shown}:{port}/ (Ctrl-C ends it)")
+                ports = range(port, port + workers if spread else port + 1)
+                urls = " ".join(f"http://{shown}:{each}/" for each in ports)
+                several = f"{workers} workers; " if workers > 1 else ""
+                self.stdout.write(f"Serving at {urls} ({several}Ctrl-C ends it)")
                 self.stdout.flush()  # at once, to a file or a pipe too
 
-        try:
-            run(
-                load_application(),
-                host=host,
-                port=port,
-                listening=listening,
-                access_log=access_log,
-                trusted_proxies=forwarded_allow_ips,
+        if workers < 1:
+            raise CommandError(f"--workers must be 1 or more, not {workers}")
+        if workers > 1 and get_settings().store.startswith("memory:"):
+            raise CommandError(
+                f"--workers {workers} needs a store that all share; with the one in memory each would know "
+                "its own visitors only: set WHOSONLINE['STORE'] (for the lobby: REDIS_URL)"
             )
+        how: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "listening": listening,
+            "access_log": access_log,
+            "trusted_proxies": forwarded_allow_ips,
+        }
+        try:
+            if workers == 1:
+                run(load_application(), **how)
+            else:
+                run_workers(workers, spread=spread, **how)
         except CannotServe as error:
             raise CommandError(str(error)) from None

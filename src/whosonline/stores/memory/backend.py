@@ -12,7 +12,7 @@ from itertools import islice
 from ...core.entries import Batch, Change, Cursor, Entry, Expel, Profile, Report
 from ...core.replica import Presence, Replica
 from ...core.statuses import SITE, Status, fold
-from ..base import Beat, Snapshot, Swept
+from ..base import NO_INFO, Beat, NodeInfo, NodeStatus, Snapshot, StoreStatus, Swept
 from ..errors import NodeExpelled
 from .log import Log
 
@@ -26,11 +26,13 @@ SWEEP_CHUNK = 1000
 class _Node:
     """What the store knows of a node."""
 
-    __slots__ = ("deadline", "holds", "lease")
+    __slots__ = ("behind", "deadline", "holds", "info", "lease")
 
     def __init__(self, lease: float, deadline: float) -> None:
         self.lease = lease
         self.deadline = deadline
+        self.info = NO_INFO
+        self.behind: int | None = None
         # A dict for its order: who came first is taken first.
         self.holds: dict[Holding, None] = {}
 
@@ -68,7 +70,7 @@ class MemoryBackend:
         self._touches: dict[str, dict[str, float]] = {}
         self._touch_ends: list[tuple[float, str, str]] = []
         self._folded = Replica()
-        self._swept = self._clock()
+        self._began = self._swept = self._clock()
         self._amnesty = float("-inf")
 
     def wipe(self) -> None:
@@ -85,10 +87,12 @@ class MemoryBackend:
             node = self._nodes.setdefault(name, _Node(lease, deadline))
             node.lease, node.deadline = lease, deadline
 
-    def beat(self, name: str, lease: float) -> Beat:
+    def beat(self, name: str, lease: float, info: NodeInfo) -> Beat:
         with self._lock:
             known = name in self._nodes
             self.open(name, lease)
+            self._nodes[name].info = info
+            self._nodes[name].behind = self._log.behind(info.cursor)
             return Beat.RENEWED if known else Beat.EXPELLED
 
     def close(self, name: str, linger: float) -> None:
@@ -244,13 +248,29 @@ class MemoryBackend:
 
     def snapshot(self) -> Snapshot:
         with self._lock:
-            return Snapshot(self._log.cursor(), self._folded.as_state())
+            return Snapshot(self._log.cursor(), self._folded.as_state(), self._clock() - self._began)
+
+    def status(self) -> StoreStatus:
+        with self._lock:
+            now = self._clock()
+            nodes = [
+                NodeStatus(
+                    name,
+                    node.deadline - now,
+                    node.info.label,
+                    node.info.connections,
+                    len(node.holds),
+                    node.behind,
+                )
+                for name, node in self._nodes.items()
+            ]
+            touches = sum(map(len, self._touches.values()))
+            return StoreStatus(nodes, self._folded.count(SITE), touches, len(self._log))
 
     def statuses(self, room: str, users: Iterable[str]) -> dict[str, Presence]:
         with self._lock:
             self._sweep_without_nodes()
-            found = ((user, self._folded.get(room, user)) for user in users)
-            return {user: presence for user, presence in found if presence is not None}
+            return self._folded.statuses(room, users)
 
     def count(self, room: str) -> int:
         with self._lock:
@@ -260,6 +280,4 @@ class MemoryBackend:
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         with self._lock:
             self._sweep_without_nodes()
-            place = self._folded.room(room)
-            page = ((user, place.get(user)) for user in place.page(after, limit))
-            return [(user, presence) for user, presence in page if presence is not None]
+            return self._folded.online(room, after, limit)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 from ...core.entries import Batch, Change, Cursor, Listing, Profile, Recheck, Report
 from ...core.replica import Presence
-from ..base import Beat, Snapshot, Store, Swept, SyncStore
+from ..base import NO_INFO, Beat, NodeInfo, Snapshot, Store, StoreStatus, Swept, SyncStore
 from .backend import MemoryBackend
 
 
 class MemorySyncStore(SyncStore):
     """What any thread of the process may ask."""
+
+    local = True
 
     def __init__(self, backend: MemoryBackend) -> None:
         self._backend = backend
@@ -38,6 +40,9 @@ class MemorySyncStore(SyncStore):
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         return self._backend.online(room, after, limit)
 
+    def status(self) -> StoreStatus:
+        return self._backend.status()
+
 
 class MemoryStore(Store):
     """A node's handle on a backend in the same process."""
@@ -52,8 +57,8 @@ class MemoryStore(Store):
         self._node, self._lease = node, lease
         self._backend.open(node, lease)
 
-    async def beat(self) -> Beat:
-        return self._backend.beat(self._node, self._lease)
+    async def beat(self, info: NodeInfo = NO_INFO) -> Beat:
+        return self._backend.beat(self._node, self._lease, info)
 
     async def close(self, linger: float) -> None:
         self._backend.close(self._node, linger)
@@ -61,7 +66,7 @@ class MemoryStore(Store):
     async def report(self, reports: Sequence[Report]) -> list[Change]:
         return self._backend.report(self._node, reports)
 
-    async def follow(self, cursor: Cursor) -> AsyncIterator[Batch]:
+    async def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         loop = asyncio.get_running_loop()
         while True:
             waiter = loop.create_future()

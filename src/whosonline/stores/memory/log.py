@@ -38,6 +38,15 @@ class Log:
         """Return the place after the last entry."""
         return (Position(self._epoch, self._sequence),)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def behind(self, cursor: Cursor | None) -> int | None:
+        """Return how many entries came after a place; None if it is of another epoch, or nowhere."""
+        if cursor is None or cursor[0].epoch != self._epoch:
+            return None
+        return self._sequence - cursor[0].sequence
+
     def append(self, entry: Entry) -> None:
         self._sequence += 1
         self._entries.append(entry)

@@ -1,0 +1,182 @@
+"""Where a Redis is, and the clients for it.
+
+::
+
+    redis://[[user]:password@]host[:6379][/db]            rediss:// over TLS
+    unix://[[user]:password@]/path/to/socket[?db=0]
+    redis+sentinel://[[user]:password@]host[:26379],host,...[/service[/db]]     rediss+sentinel://
+    redis+cluster://[[user]:password@]host[:6379],host,...                      rediss+cluster://
+
+``valkey`` may stand in place of ``redis``. Options follow a question mark, as redis-py knows them
+(``ssl_ca_certs=/path``); ``sentinel_username`` and ``sentinel_password`` are for the sentinels themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+SERVICE = "mymaster"
+"""The service that Sentinel's own documentation and configuration begin with."""
+
+CONNECT_TIMEOUT = 1.0
+"""Seconds."""
+
+
+class BadAddress(ValueError):
+    """An address that cannot be one; the message says why, and never holds the password."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A Redis, as a URL tells. :meth:`parse` makes it."""
+
+    kind: str
+    """single, sentinel or cluster"""
+    shown: str
+    """The URL without the password."""
+    hosts: list[tuple[str, int]]
+    service: str
+    options: dict[str, Any] = field(repr=False)
+    sentinel_options: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Raises BadAddress."""
+        shown = re.sub(r"//[^@/]*@", "//***@", url)
+        match = re.fullmatch(r"(?:(redis|valkey)(s?)(?:\+(sentinel|cluster))?|unix)://(.*)", url, re.DOTALL)
+        if match is None:
+            raise BadAddress(
+                f"{shown!r} is no address of a Redis: it begins with redis://, rediss://, unix://, "
+                "redis+sentinel:// or redis+cluster://"
+            )
+        _, tls, kind, rest = match.groups()
+        try:
+            return cls._parse(kind or "single", shown, "unix" if _ is None else f"redis{tls}", rest)
+        except (ValueError, TypeError) as error:
+            raise BadAddress(f"{shown!r} is no address of a Redis: {error}") from None
+
+    @classmethod
+    def _parse(cls, kind: str, shown: str, scheme: str, rest: str) -> Address:
+        parts = urlsplit(f"{scheme}://{rest}")
+        login, at, hosts = parts.netloc.rpartition("@")
+        query = dict(parse_qsl(parts.query))
+        sentinel = {key[9:]: query.pop(key) for key in list(query) if key.startswith("sentinel_")}
+        path, service = parts.path, SERVICE
+        if kind == "sentinel":
+            service, _, database = path.strip("/").partition("/")
+            path = f"/{database}"
+        elif kind == "cluster" and path.strip("/") not in ("", "0"):
+            raise ValueError("a cluster has no numbered databases")
+        if kind != "single" and not hosts:
+            raise ValueError("it names no host")
+        # redis-py knows the options and their types; of the hosts it can read one.
+        host = hosts if kind == "single" else "host"
+        options = parse_url(f"{scheme}://{login}{at}{host}{path}?{urlencode(query)}")
+        if path.strip("/") and "db" not in options and scheme != "unix":
+            raise ValueError(f"{path.strip('/')!r} is no number of a database")
+        if kind != "single":
+            options.pop("host", None)
+            # Clients of several servers take it as a flag.
+            options["ssl"] = options.pop("connection_class", None) is not None
+        default = 26379 if kind == "sentinel" else 6379
+        found = [_host(each, default) for each in hosts.split(",")] if kind != "single" else []
+        return cls(kind, shown, found, service or SERVICE, options, sentinel)
+
+    @property
+    def secure(self) -> bool:
+        """Whether what goes over it is encrypted, or leaves the machine not at all."""
+        local = {"localhost", "127.0.0.1", "::1"}
+        hosts = [host for host, _ in self.hosts] or [self.options.get("host", "localhost")]
+        tls = self.options.get("ssl") or "connection_class" in self.options
+        return bool(tls or local.issuperset(hosts))
+
+    def client(self, timeout: float) -> Any:
+        """Return a client for threads.
+
+        Args:
+            timeout: Seconds that an answer may take.
+        """
+        options = self._options(timeout, Retry(NoBackoff(), 1, (redis.ConnectionError,)))
+        if self.kind == "cluster":
+            nodes = [redis.cluster.ClusterNode(host, port) for host, port in self.hosts]
+            return redis.RedisCluster(startup_nodes=nodes, **options)
+        if self.kind == "sentinel":
+            sentinel = redis.Sentinel(self.hosts, sentinel_kwargs=self._for_sentinels(options), **options)
+            return sentinel.master_for(self.service)
+        return redis.Redis(connection_pool=redis.ConnectionPool(**options))
+
+    def async_client(self, timeout: float) -> Any:
+        """Return a client for the loop that first uses it."""
+        options = self._options(timeout, AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)))
+        if self.kind == "cluster":
+            nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in self.hosts]
+            return redis.asyncio.RedisCluster(startup_nodes=nodes, **options)
+        if self.kind == "sentinel":
+            sentinel = redis.asyncio.Sentinel(
+                self.hosts, sentinel_kwargs=self._for_sentinels(options), **options
+            )
+            return sentinel.master_for(self.service)
+        return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**self._async_class(options)))
+
+    def _options(self, timeout: float, retry: Any) -> dict[str, Any]:
+        """Return what every client is made with; redis-py's own defaults change with its releases."""
+        return {
+            "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
+            "socket_timeout": timeout,
+            "socket_keepalive": True,
+            # The beat is health check enough.
+            "health_check_interval": 0,
+            # Once more on a new connection, at once: an old one may have been ended from the other side.
+            # Whoever calls decides about further tries, and knows how long it may take.
+            "retry": retry,
+            # The older protocol: nothing here needs the newer, and nothing is pushed over it.
+            "protocol": 2,
+            **self.options,
+        }
+
+    def _for_sentinels(self, options: dict[str, Any]) -> dict[str, Any]:
+        own = {"username", "password", "db"}
+        return {key: value for key, value in options.items() if key not in own} | self.sentinel_options
+
+    @staticmethod
+    def _async_class(options: dict[str, Any]) -> dict[str, Any]:
+        same = options.get("connection_class")
+        if same is None:
+            return options
+        return options | {"connection_class": getattr(redis.asyncio.connection, same.__name__)}
+
+
+def close(client: Any) -> None:
+    """End a client's connections, and those to its sentinels; it makes new ones when it is used again."""
+    client.close()
+    for sentinel in _sentinels(client):
+        sentinel.close()
+
+
+async def aclose(client: Any) -> None:
+    """Do the same with an asynchronous client."""
+    await client.aclose()
+    for sentinel in _sentinels(client):
+        await sentinel.aclose()
+
+
+def _sentinels(client: Any) -> list[Any]:
+    manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    return manager.sentinels if manager is not None else []
+
+
+def _host(text: str, default: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    return parts.hostname, parts.port or default

@@ -1,0 +1,97 @@
+"""A node's calls of Redis: each bounded in time, and with one kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import redis
+
+from .addresses import Address, aclose
+from .layout import Layout, milliseconds, told_as_unavailable
+
+READ_CHUNK = 1000
+"""Entries, or records, that are read at once."""
+
+RawEntry = tuple[bytes, dict[bytes, bytes]]
+"""As the stream has it."""
+
+
+class Calls:
+    """The clients of one node, and the layout that they work on.
+
+    Args:
+        timeout: Seconds that an answer may take.
+    """
+
+    def __init__(self, address: Address, layout: Layout, timeout: float) -> None:
+        self.layout = layout
+        self.partitions = range(layout.partitions)
+        self._address = address
+        self._timeout = timeout
+        self._client = address.async_client(timeout)
+        # Reads that wait have connections of their own, which are patient; redis-py counts the wait as
+        # silence.
+        self._patient: Any = None
+        self._patience = 0.0
+
+    async def close(self) -> None:
+        """End all connections; a later call makes new ones."""
+        with told_as_unavailable():
+            for client in (self._client, self._patient):
+                if client is not None:
+                    await aclose(client)
+
+    async def run(self, name: str, partition: int, *arguments: Any) -> Any:
+        """Run a script in a partition. Raises StoreUnavailable."""
+        by_hash, whole = self.layout.calling(name, partition, *arguments)
+        with told_as_unavailable():
+            # A client of several servers may try one after the other.
+            async with asyncio.timeout(2 * self._timeout):
+                try:
+                    try:
+                        return await self._client.execute_command(*by_hash)
+                    except redis.exceptions.NoScriptError:
+                        return await self._client.execute_command(*whole)
+                except redis.ReadOnlyError:
+                    # A server that was demoted and kept its connections: the next call asks anew who is
+                    # master.
+                    await self._client.aclose()
+                    raise
+
+    async def run_in_all(self, name: str, *arguments: tuple[Any, ...]) -> list[Any]:
+        """Run a script in every partition, with the arguments for each, or the same for all."""
+        each = arguments if len(arguments) > 1 else arguments * len(self.partitions)
+        return await asyncio.gather(
+            *(self.run(name, partition, *these) for partition, these in enumerate(each))
+        )
+
+    async def epoch(self, partition: int) -> str | None:
+        """Return the epoch's name; None where there is nothing at all."""
+        with told_as_unavailable():
+            epoch = await self._client.hget(self.layout.keys(partition)[0], "epoch")
+        return epoch.decode() if epoch is not None else None
+
+    async def scan(self, partition: int, step: int) -> tuple[int, dict[bytes, bytes]]:
+        """Return some records of present users, and the step that goes on; 0 at the end."""
+        with told_as_unavailable():
+            answer: tuple[int, dict[bytes, bytes]] = await self._client.hscan(
+                self.layout.keys(partition)[2], step, count=READ_CHUNK
+            )
+        return answer
+
+    async def read(self, partition: int, after: int, wait: float = 0.0) -> list[RawEntry]:
+        """Return entries with greater sequence numbers; none if none came within so many seconds."""
+        client = self._patient_client(wait) if wait else self._client
+        log = self.layout.keys(partition)[1]
+        block = milliseconds(wait) if wait else None
+        with told_as_unavailable():
+            # Behind every entry of this number, whatever its time.
+            answer = await client.xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
+        return answer[0][1] if answer else []
+
+    def _patient_client(self, wait: float) -> Any:
+        if self._patient is None or wait > self._patience:
+            self._patience = wait
+            self._patient = self._address.async_client(wait + self._timeout)
+        return self._patient

@@ -1,0 +1,92 @@
+"""A node's handle on Redis."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from itertools import count
+
+from ...core.entries import Batch, Change, Cursor, Position, Report
+from ..base import NO_INFO, Beat, NodeInfo, Snapshot, Store, Swept, SyncStore
+from ..errors import NodeExpelled
+from . import codec
+from .addresses import Address
+from .calls import Calls
+from .layout import Layout, milliseconds
+from .log import follow
+from .snapshots import take_snapshot
+from .sync import RedisSyncStore
+
+CHUNK = 250
+"""Reports in one call, and users that one sweep ends at most: each holds Redis for some 10 us."""
+
+SILENCE = 5.0
+"""Seconds after which a silent log is asked whether it is still the same one; a new one tells by itself."""
+
+NOWHERE = Position("", 0)
+
+
+class RedisStore(Store):
+    """A node's handle. It is used in one event loop.
+
+    Args:
+        timeout: Seconds that an answer may take.
+    """
+
+    def __init__(self, address: Address, layout: Layout, timeout: float = 2.0) -> None:
+        self._layout = layout
+        self._calls = Calls(address, layout, timeout)
+        self._sync = RedisSyncStore(address, layout)
+        self.sync: SyncStore = self._sync
+        self._node = ""
+        self._lease = 0.0
+        # Counts this node's reports, so that one that was held up on its way is known to be overtaken.
+        self._serials = count(1)
+
+    async def open(self, node: str, lease: float) -> None:
+        self._node, self._lease = node, lease
+        await self.beat()
+
+    async def beat(self, info: NodeInfo = NO_INFO) -> Beat:
+        packed, lease = codec.pack_info(info), milliseconds(self._lease)
+        places = info.cursor or (NOWHERE,) * self._layout.partitions
+        known = await self._calls.run_in_all(
+            "beat", *((self._node, lease, packed, *place) for place in places)
+        )
+        return Beat.RENEWED if all(known) else Beat.EXPELLED
+
+    async def close(self, linger: float) -> None:
+        try:
+            await self._calls.run_in_all("close", (self._node, milliseconds(linger)))
+        finally:
+            await self._calls.close()
+            self._sync.close()
+
+    async def report(self, reports: Sequence[Report]) -> list[Change]:
+        by_partition = defaultdict(list)
+        for report in reports:
+            by_partition[self._layout.of(report.user)].append(report)
+        changes: list[Change] = []
+        for partition, its in by_partition.items():
+            for start in range(0, len(its), CHUNK):
+                packed = codec.pack_reports(its[start : start + CHUNK])
+                serial = next(self._serials)
+                caused = await self._calls.run("report", partition, self._node, serial, packed)
+                if caused is None:
+                    raise NodeExpelled(f"node {self._node!r} has no lease")
+                changes += codec.unpack_changes(caused)
+        return changes
+
+    def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
+        return follow(self._calls, cursor, wait=SILENCE)
+
+    async def snapshot(self) -> Snapshot:
+        return await take_snapshot(self._calls)
+
+    async def sweep(self) -> Swept:
+        # Every node sweeps; where one has just done it, that is enough.
+        enough = milliseconds(self._lease / 12)
+        answers = await self._calls.run_in_all("sweep", (CHUNK // self._layout.partitions or 1, enough))
+        changes = codec.unpack_changes([change for _, *caused in answers for change in caused])
+        changes.sort(key=lambda change: change.at)
+        return Swept(changes, more=any(more for more, *_ in answers))

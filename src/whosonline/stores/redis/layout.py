@@ -1,0 +1,57 @@
+"""Under which keys a store's facts are, and how a script is called on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from ..errors import StoreUnavailable
+from .keys import keys_of, partition_of
+from .scripts import script
+
+Command = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where in a Redis a store's facts are.
+
+    Args:
+        prefix: Begins every key; two sites on one Redis need two.
+        partitions: Parts that the users are spread over, each with a log of its own.
+        log_length: Entries that the logs keep, all together.
+    """
+
+    prefix: str = "whosonline"
+    partitions: int = 1
+    log_length: int = 10_000
+
+    def of(self, user: str) -> int:
+        """Return the partition of a user."""
+        return partition_of(user, self.partitions)
+
+    def keys(self, partition: int) -> list[str]:
+        return keys_of(self.prefix, partition)
+
+    def calling(self, name: str, partition: int, *arguments: Any) -> tuple[Command, Command]:
+        """Return how a script is run: by its hash, and whole where the server does not know it yet."""
+        keys = self.keys(partition)
+        rest = (len(keys), *keys, -(-self.log_length // self.partitions), *arguments)
+        return ("EVALSHA", script(name).sha, *rest), ("EVAL", script(name).source, *rest)
+
+
+@contextmanager
+def told_as_unavailable() -> Iterator[None]:
+    """Turn whatever redis-py raises into the one error that callers know."""
+    try:
+        yield
+    except (redis.RedisError, redis.exceptions.RedisClusterException, OSError, TimeoutError) as error:
+        raise StoreUnavailable(str(error) or type(error).__name__) from error
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

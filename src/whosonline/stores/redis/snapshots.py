@@ -1,0 +1,77 @@
+"""A snapshot of Redis that holds up nobody: read in small steps, then brought to one moment by the log."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...core.entries import Change, Position
+from ...core.replica import Presence, Replica
+from ..base import Snapshot
+from ..errors import PositionGone, StoreUnavailable
+from . import codec
+from .calls import Calls
+from .log import tips, unpacked
+
+TRIES = 5
+"""How often the log may be trimmed, or begin a new epoch, while a snapshot is taken."""
+
+
+async def take_snapshot(calls: Calls) -> Snapshot:
+    """Return the state at a moment, and that moment's place in the log. Raises StoreUnavailable."""
+    for _ in range(TRIES):
+        try:
+            return await _try_to_take(calls)
+        except PositionGone:
+            continue
+    raise StoreUnavailable("the log moved on too fast for a snapshot")
+
+
+async def _try_to_take(calls: Calls) -> Snapshot:
+    """Read everything, and apply what was logged meanwhile.
+
+    Whom no entry speaks of did not change while it was read; for all others the last entry is right. Of
+    several partitions each is brought to the same moment, by which all had been read.
+    """
+    begun = await tips(calls)
+    replica = Replica()
+    replica.replace(await _scan_all(calls))
+    ended = await tips(calls)
+    moment = min(tip.now for tip in ended)
+    cursor = []
+    for partition, (first, last) in enumerate(zip(begun, ended, strict=True)):
+        if first.epoch != last.epoch:
+            raise PositionGone(f"epoch {first.epoch} is over")
+        sequence = await _replay(calls, partition, first.sequence, last.sequence, moment, replica)
+        cursor.append(Position(last.epoch, sequence))
+    return Snapshot(tuple(cursor), replica.as_state(), min(tip.age for tip in ended))
+
+
+async def _scan_all(calls: Calls) -> dict[str, dict[str, Presence]]:
+    """Return everybody, as found; what changes while this goes on may be found either way."""
+    state: dict[str, dict[str, Presence]] = {}
+
+    async def scan(partition: int) -> None:
+        step, records = await calls.scan(partition, 0)
+        while True:
+            for field, record in records.items():
+                room, user = codec.unpack_holding(field)
+                state.setdefault(room, {})[user] = codec.unpack_presence(record)
+            if step == 0:
+                return
+            step, records = await calls.scan(partition, step)
+
+    await asyncio.gather(*(scan(partition) for partition in calls.partitions))
+    return state
+
+
+async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, replica: Replica) -> int:
+    """Apply a partition's changes up to a moment; return the last one's sequence number."""
+    while at < end:
+        for logged in unpacked(at, await calls.read(partition, at)):
+            if logged.at > moment:
+                return at
+            at += 1
+            if isinstance(logged.entry, Change):
+                replica.apply(logged.entry)
+        await asyncio.sleep(0)
+    return at

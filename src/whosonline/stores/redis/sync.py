@@ -1,0 +1,96 @@
+"""What synchronous code asks of Redis."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import redis
+
+from ...core.entries import Change, Expel, Listing, Profile, Recheck
+from ...core.replica import Presence
+from ..base import StoreStatus, SyncStore
+from . import codec
+from .addresses import Address, close
+from .layout import Layout, milliseconds, told_as_unavailable
+
+SYNC_TIMEOUT = 1.0
+"""Seconds that a page waits for an answer."""
+
+ASKED_AT_ONCE = 1000
+"""Users in one question; a script can take some thousands."""
+
+
+class RedisSyncStore(SyncStore):
+    """What any thread of any process may ask."""
+
+    def __init__(self, address: Address, layout: Layout) -> None:
+        self._layout = layout
+        self._client = address.client(SYNC_TIMEOUT)
+
+    def close(self) -> None:
+        """End the connections; the next call makes new ones."""
+        close(self._client)
+
+    def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
+        return codec.unpack_changes(
+            self._run("touch", self._layout.of(user), user, *profile, session, milliseconds(ttl))
+        )
+
+    def expel(self, session: str, user: str | None = None) -> list[Change]:
+        entry = codec.pack_entry(Expel(session))
+        known = () if user is None else (user,)
+        partition = self._layout.of(session if user is None else user)
+        return codec.unpack_changes(self._run("expel", partition, entry, session, *known))
+
+    def recheck(self, user: str) -> None:
+        self._run("append", self._layout.of(user), codec.pack_entry(Recheck(user)))
+
+    def relist(self, user: str, profile: Profile | None, was: str | None) -> None:
+        self._run("append", self._layout.of(user), codec.pack_entry(Listing(user, profile, was)))
+
+    def statuses(self, room: str, users: Iterable[str]) -> Mapping[str, Presence]:
+        by_partition = defaultdict(list)
+        for user in users:
+            by_partition[self._layout.of(user)].append(user)
+        found: dict[str, Presence] = {}
+        for partition, all_of_it in by_partition.items():
+            for start in range(0, len(all_of_it), ASKED_AT_ONCE):
+                some = all_of_it[start : start + ASKED_AT_ONCE]
+                records = self._run("statuses", partition, room, *some)
+                found.update(codec.as_dict(zip(some, records, strict=True)))
+        return found
+
+    def count(self, room: str) -> int:
+        return sum(self._run("count", partition, room) for partition in range(self._layout.partitions))
+
+    def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
+        start = () if after is None else (after,)
+        found: list[tuple[str, Presence]] = []
+        for partition in range(self._layout.partitions):
+            answer = self._run("page", partition, room, limit, *start)
+            users = (user.decode() for user in answer[::2])
+            found += zip(users, map(codec.unpack_presence, answer[1::2]), strict=True)
+        return sorted(found, key=lambda row: (row[1].profile.key, row[0]))[:limit]
+
+    def status(self) -> StoreStatus:
+        parts = [
+            codec.unpack_status(self._run("status", partition))
+            for partition in range(self._layout.partitions)
+        ]
+        return codec.sum_of(parts)
+
+    def _run(self, name: str, partition: int, *arguments: Any) -> Any:
+        by_hash, whole = self._layout.calling(name, partition, *arguments)
+        with told_as_unavailable():
+            try:
+                try:
+                    return self._client.execute_command(*by_hash)
+                except redis.exceptions.NoScriptError:
+                    return self._client.execute_command(*whole)
+            except redis.ReadOnlyError:
+                # A server that was demoted and kept its connections: the next call asks anew who is the
+                # master.
+                self._client.close()
+                raise

@@ -3,6 +3,7 @@
 DEBUG          1 for development; off by default. ``make run`` switches it on.
 SECRET_KEY     by default one is made at the first start and kept in the file .secret_key.
 DATABASE_URL   SQLite beside this code by default; postgres://user:password@host/name.
+REDIS_URL      where several processes meet (redis://host:6379/0); without it the store is in memory.
 HOST           the address it is served at; a host that may be asked for by name.
 ALLOWED_HOSTS  further ones, separated by commas.
 CSRF_TRUSTED_ORIGINS  full origins behind a proxy (https://example.com), separated by commas.

@@ -47,7 +47,11 @@ def test_a_setting_reaches_the_policy(settings):
         ({"TICK": 0}, "tick must be more than 0 and finite, not 0"),
         ({"PATH": "/users/"}, "must not begin with a slash"),
         ({"PATH": ""}, "WHOSONLINE['PATH'] must be a text, not ''"),
-        ({"STORE": "carrier-pigeon://"}, "'carrier-pigeon://'"),
+        ({"STORE": "carrier-pigeon://"}, "'carrier-pigeon://' is no address of a Redis"),
+        ({"STORE": "redis://:secret@host/x"}, "'redis://***@host/x' is no address of a Redis"),
+        ({"STORE": "redis+cluster://host/3"}, "a cluster has no numbered databases"),
+        ({"STORE": "redis+sentinel:///lobby"}, "it names no host"),
+        ({"PARTITIONS": 0}, "must be a whole number from 1 to 64, not 0"),
         (["GRACE"], "must be a dict, not ['GRACE']"),
     ],
 )
@@ -89,7 +93,7 @@ def test_an_application_that_knows_no_sockets_is_refused_with_what_to_do(setting
 def test_every_setting_is_documented_with_its_default():
     text = (DOCS / "settings.md").read_text().split("## Django's own settings")[0]
     defaults = {field.name: field.default for field in fields(Policy)}
-    defaults |= {"store": "memory://", "path": "users/"}
+    defaults |= {"store": "memory://", "partitions": 1, "key_prefix": "whosonline", "path": "users/"}
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", text, re.MULTILINE))
     assert set(documented) == {name.upper() for name in defaults}
     for name, default in defaults.items():

@@ -12,13 +12,15 @@ def get_asgi_application() -> Any:
     """Return Django's ASGI application with the presence socket beside it.
 
     For a site without other sockets this replaces Django's function of the same name. A site that has
-    its own routing puts :func:`lifespan` and :func:`websocket_urlpatterns` into it.
+    its own routing puts :func:`lifespan`, :func:`websocket_urlpatterns` and, if it wants it,
+    :func:`whosonline.health.with_health` into it.
     """
     http = get_django_application()  # first: it sets Django up
+    from .health import with_health
     from .routing import websocket_urlpatterns
 
     sockets = URLRouter([*websocket_urlpatterns(), refuse_unknown()])
-    return ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})
+    return ProtocolTypeRouter({"http": with_health(http), "websocket": sockets, "lifespan": lifespan})
 
 
 def refuse_unknown() -> Any:

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from .conf import read_settings
+from .conf import MEMORY, get_settings, read_settings, redis_address
+from .stores.errors import StoreUnavailable
 
 
 @register(Tags.compatibility)
@@ -64,5 +65,56 @@ def check_runserver(**kwargs: Any) -> list[CheckMessage]:
             f"{ours} comes after {theirs} in INSTALLED_APPS, so runserver serves no sockets",
             hint=f"Put {ours} first.",
             id="whosonline.W002",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_store(**kwargs: Any) -> list[CheckMessage]:
+    """W003 to W006: what is unsafe about the store in production."""
+    try:
+        store = get_settings().store
+    except ImproperlyConfigured:
+        return []  # E001 says it
+    if store == MEMORY:
+        return [
+            Warning(
+                "the store is in memory: right for one server process only, with which it begins empty",
+                hint="With several processes or machines, set WHOSONLINE['STORE'] to a Redis.",
+                id="whosonline.W003",
+            )
+        ]
+    return [*_check_transport(store), *_check_memory_policy(store)]
+
+
+def _check_transport(store: str) -> list[CheckMessage]:
+    address = redis_address(store)
+    if address.secure:
+        return []
+    return [
+        Warning(
+            f"what goes to the store {address.shown} is not encrypted: names, and who is online",
+            hint="Use rediss://, or a network that nobody else is in.",
+            id="whosonline.W004",
+        )
+    ]
+
+
+def _check_memory_policy(store: str) -> list[CheckMessage]:
+    """Look whether Redis may throw away keys; a Redis that hides its configuration is taken to be right."""
+    from .runtime import sync_store
+
+    shown = redis_address(store).shown
+    try:
+        policy = sync_store().memory_policy()
+    except StoreUnavailable as error:
+        return [Warning(f"the store {shown} cannot be reached: {error}", id="whosonline.W006")]
+    if policy in (None, "noeviction"):
+        return []
+    return [
+        Warning(
+            f"the store {shown} throws keys away when its memory is full ({policy}): people would vanish",
+            hint="Set its maxmemory-policy to noeviction.",
+            id="whosonline.W005",
         )
     ]

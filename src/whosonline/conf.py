@@ -89,6 +89,12 @@ def redis_address(store: str) -> Any:
         raise ImproperlyConfigured(f"WHOSONLINE['STORE']: {error}; or it is {MEMORY!r}") from None
 
 
+def shown_store() -> str:
+    """Return the store's address without its password."""
+    store = get_settings().store
+    return store if store == MEMORY else str(redis_address(store).shown)
+
+
 @cache
 def get_settings() -> Settings:
     """Return the project's settings. Raises ImproperlyConfigured."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from . import last_seen
 from .core.statuses import SITE, Status
-from .runtime import sync_store
+from .runtime import present
 
 
 class Seen(NamedTuple):
@@ -21,20 +21,20 @@ class Seen(NamedTuple):
 def statuses(users: Iterable[object]) -> dict[str, Seen]:
     """Return the status of each of the users, by id as a text.
 
-    One read of the store, and one query for those who are offline.
+    One read of this process's own copy, or of the store where it serves no sockets; and one query for those
+    who are offline.
 
     Args:
         users: Primary keys, in any type.
 
     Raises:
-        StoreUnavailable: the store is away.
+        StoreUnavailable: the store is away, and this process has no copy.
     """
     ids = [str(user) for user in users]
-    present = sync_store().statuses(SITE, ids)
-    times = last_seen.load(id for id in ids if id not in present)
+    here = present().statuses(SITE, ids)
+    times = last_seen.load(id for id in ids if id not in here)
     return {
-        id: Seen(present[id].status, None) if id in present else Seen(Status.OFFLINE, times.get(id))
-        for id in ids
+        id: Seen(here[id].status, None) if id in here else Seen(Status.OFFLINE, times.get(id)) for id in ids
     }
 
 
@@ -45,4 +45,4 @@ def status(user: object) -> Seen:
 
 def online_count() -> int:
     """Return how many users are online or away."""
-    return sync_store().count(SITE)
+    return present().count(SITE)

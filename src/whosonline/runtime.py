@@ -14,6 +14,7 @@ from channels.db import database_sync_to_async
 from . import directory, last_seen, sessions
 from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
+from .core.replica import Replica
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
 from .stores.base import Store, SyncStore
@@ -63,6 +64,18 @@ def _layout() -> Any:
 
     settings = get_settings()
     return Layout(settings.key_prefix, settings.partitions, settings.policy.log_length)
+
+
+def present() -> Replica | SyncStore:
+    """Return whom to ask who is present: this process's own copy, or else the store.
+
+    A process that serves sockets follows the log anyway; asking its copy costs nothing, works while the store
+    is away, and says what the sockets say. A store within the process is asked itself.
+    """
+    store, hub = sync_store(), _Running.hub
+    if store.local or hub is None or not hub.knows:
+        return store
+    return hub.replica
 
 
 class _Running:

@@ -96,6 +96,16 @@ class Hub:
         """Begin; returns at once, whether or not the store can be reached."""
         self._node.start()
 
+    @property
+    def ready(self) -> bool:
+        """Whether the store is reached, and what this node knows is up to date."""
+        return self._follower.epoch is not None and not self._fanout.degraded
+
+    @property
+    def knows(self) -> bool:
+        """Whether it knows who is present; while the store is away, as of when it went."""
+        return self._follower.epoch is not None
+
     async def stop(self) -> None:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()

@@ -151,6 +151,10 @@ class SyncStore(ABC):
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in the room, in name order, after a name key."""
 
+    def memory_policy(self) -> str | None:
+        """Return what the store does when its memory is full, by Redis's names; None if it does not say."""
+        return None
+
     @abstractmethod
     def status(self) -> StoreStatus:
         """Return how the store is, and the nodes that it knows."""

@@ -4,6 +4,7 @@
 
     StoreError
     ├── StoreUnavailable    nobody knows whether the call had an effect; call again later
+    │   └── StoreRefuses    it is there and will not have us: a password, a right or the address is wrong
     ├── NodeExpelled        the store holds nothing of this node any more; beat, then report everyone
     └── PositionGone        the log no longer reaches back to there; take a snapshot
 """
@@ -17,6 +18,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or did not answer in time."""
+
+
+class StoreRefuses(StoreUnavailable):
+    """The store is there, and refuses: the password, the rights or the address are wrong."""
 
 
 class NodeExpelled(StoreError):

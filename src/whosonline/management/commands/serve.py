@@ -6,8 +6,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...conf import get_settings
+from ...conf import get_settings, shown_store
+from ...core.statuses import SITE
+from ...runtime import sync_store
 from ...server import CannotServe, load_application, run, run_workers
+from ...stores.errors import StoreRefuses, StoreUnavailable
 
 
 class Command(BaseCommand):
@@ -65,6 +68,7 @@ class Command(BaseCommand):
                 f"--workers {workers} needs a store that all share; with the one in memory each would know "
                 "its own visitors only: set WHOSONLINE['STORE'] (for the lobby: REDIS_URL)"
             )
+        self._check_store()
         how: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -79,3 +83,17 @@ class Command(BaseCommand):
                 run_workers(workers, spread=spread, **how)
         except CannotServe as error:
             raise CommandError(str(error)) from None
+
+    def _check_store(self) -> None:
+        """Refuse a store that will never work; say so of one that cannot be reached now."""
+        try:
+            sync_store().count(SITE)
+        except StoreRefuses as error:
+            raise CommandError(f"the store {shown_store()} refuses: {error}") from None
+        except StoreUnavailable as error:
+            # It may come up after this server, and what is served without it is right again when it has.
+            self.stderr.write(
+                f"The store {shown_store()} cannot be reached: {error}. Serving without it; "
+                "statuses are unknown until it is there."
+            )
+            self.stderr.flush()

@@ -133,7 +133,6 @@ class Address:
         return {
             "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
             "socket_timeout": timeout,
-            "socket_keepalive": True,
             # The beat is health check enough.
             "health_check_interval": 0,
             # Once more on a new connection, at once: an old one may have been ended from the other side.
@@ -141,6 +140,7 @@ class Address:
             "retry": retry,
             # The older protocol: nothing here needs the newer, and nothing is pushed over it.
             "protocol": 2,
+            **({} if "path" in self.options else {"socket_keepalive": True}),
             **self.options,
         }
 

@@ -9,7 +9,7 @@ import msgspec
 from ...core.entries import Change, Entry, Expel, Listing, Profile, Recheck, Report
 from ...core.replica import Presence
 from ...core.statuses import Status
-from ..base import NodeInfo, NodeStatus, StoreStatus
+from ..base import NodeStatus, StoreStatus
 
 pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -80,17 +80,12 @@ def unpack_holding(field: bytes) -> tuple[str, str]:
     return room.decode(), user.decode()
 
 
-def pack_info(info: NodeInfo) -> bytes:
-    return pack((info.label, info.connections))
-
-
 def unpack_status(packed: bytes) -> StoreStatus:
     online, touches, log_length, nodes = _unpack(packed)
     return StoreStatus(
         [
             NodeStatus(name, left / 1000, label, connections, users, behind if behind >= 0 else None)
-            for name, left, info, behind, users in nodes
-            for label, connections in [_unpack(info)]
+            for name, left, label, connections, behind, users in nodes
         ],
         online,
         touches,

@@ -48,11 +48,9 @@ class RedisStore(Store):
         await self.beat()
 
     async def beat(self, info: NodeInfo = NO_INFO) -> Beat:
-        packed, lease = codec.pack_info(info), milliseconds(self._lease)
+        mine = self._node, milliseconds(self._lease), info.label, info.connections
         places = info.cursor or (NOWHERE,) * self._layout.partitions
-        known = await self._calls.run_in_all(
-            "beat", *((self._node, lease, packed, *place) for place in places)
-        )
+        known = await self._calls.run_in_all("beat", *((*mine, *place) for place in places))
         return Beat.RENEWED if all(known) else Beat.EXPELLED
 
     async def close(self, linger: float) -> None:

@@ -16,7 +16,7 @@ KEYS = (
     "present",  # hash: "<length of room>:<room><user>" -> the record of a present user; see lua/lib.lua
     "names",  # hash: node -> its number; living nodes only
     "ghosts",  # hash: node -> the number it had in an earlier epoch, under which its users are still held
-    "nodes",  # hash: number -> lease, node, serial of the latest report, ghost, what it tells of itself, lag
+    "nodes",  # hash: number -> lease, node, serial of the latest report, ghost, label, connections, lag
     "leases",  # sorted set: number, by when the lease runs out
     "dying",  # list: numbers whose lease ran out and whose users are being taken from them
     "touches",  # sorted set: "<length of user>:<user><session>", by when it runs out

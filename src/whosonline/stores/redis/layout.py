@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from ..errors import StoreUnavailable
+from ..errors import StoreRefuses, StoreUnavailable
 from .keys import keys_of, partition_of
 from .scripts import script
 
@@ -44,13 +44,32 @@ class Layout:
         return ("EVALSHA", script(name).sha, *rest), ("EVAL", script(name).source, *rest)
 
 
+REFUSALS = (
+    redis.AuthenticationError,
+    redis.exceptions.AuthorizationError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.AuthenticationWrongNumberOfArgsError,
+)
+
+
 @contextmanager
 def told_as_unavailable() -> Iterator[None]:
     """Turn whatever redis-py raises into the one error that callers know."""
     try:
         yield
     except (redis.RedisError, redis.exceptions.RedisClusterException, OSError, TimeoutError) as error:
-        raise StoreUnavailable(str(error) or type(error).__name__) from error
+        # Errors without a class of their own do not pass by themselves: no such database, no such command.
+        refused = any(
+            isinstance(reason, REFUSALS) or type(reason) is redis.ResponseError for reason in _reasons(error)
+        )
+        raise (StoreRefuses if refused else StoreUnavailable)(str(error) or type(error).__name__) from error
+
+
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what led to it: the client of a cluster wraps what its servers said."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def milliseconds(seconds: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from threading import Lock
 from typing import Any
 
 import redis
@@ -27,11 +28,23 @@ class RedisSyncStore(SyncStore):
 
     def __init__(self, address: Address, layout: Layout) -> None:
         self._layout = layout
-        self._client = address.client(SYNC_TIMEOUT)
+        self._address = address
+        self._made: Any = None
+        self._making = Lock()
 
     def close(self) -> None:
         """End the connections; the next call makes new ones."""
-        close(self._client)
+        if self._made is not None:
+            close(self._made)
+
+    def memory_policy(self) -> str | None:
+        with told_as_unavailable():
+            try:
+                found = self._client.config_get("maxmemory-policy")
+            except redis.ResponseError:  # not allowed to ask: common where somebody else runs the Redis
+                return None
+        policy = found.get("maxmemory-policy")
+        return policy.decode() if isinstance(policy, bytes) else policy
 
     def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
         return codec.unpack_changes(
@@ -80,6 +93,14 @@ class RedisSyncStore(SyncStore):
             for partition in range(self._layout.partitions)
         ]
         return codec.sum_of(parts)
+
+    @property
+    def _client(self) -> Any:
+        # Not before it is needed: the client of a cluster asks the cluster about itself when it is made.
+        with self._making:
+            if self._made is None:
+                self._made = self._address.client(SYNC_TIMEOUT)
+            return self._made
 
     def _run(self, name: str, partition: int, *arguments: Any) -> Any:
         by_hash, whole = self._layout.calling(name, partition, *arguments)

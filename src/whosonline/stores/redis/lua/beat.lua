@@ -1,9 +1,10 @@
 -- Begins a node's lease, or renews it.
--- ARGV: node, lease in milliseconds, what it tells of itself (packed), epoch and sequence number it has followed to
+-- ARGV: node, lease in milliseconds, its label, its connections, epoch and sequence number it has followed to
 -- Returns whether the store knew the node.
 
 ensure_epoch()
-local name, lease, info, epoch, followed = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
+local name, lease, label, connections = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local epoch, followed = ARGV[6], tonumber(ARGV[7])
 local index = call('HGET', NAMES, name)
 local known = index and 1 or 0
 local serial, ghost = 0, 0
@@ -19,7 +20,7 @@ if lease > meta.lease then
     call('HSET', META, 'lease', lease)
 end
 local behind = epoch == meta.epoch and meta.sequence - followed or -1
-call('HSET', NODES, index, cmsgpack.pack({ lease, name, serial, ghost, info, behind }))
+call('HSET', NODES, index, cmsgpack.pack({ lease, name, serial, ghost, label, connections, behind }))
 call('ZADD', LEASES, now + lease, index)
 finish()
 return known

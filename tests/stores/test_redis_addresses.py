@@ -1,0 +1,97 @@
+"""What a Redis URL may say, and what it stands for."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.redis_servers import RedisServer
+from whosonline.stores.errors import StoreRefuses, StoreUnavailable
+from whosonline.stores.redis import Address, BadAddress, RedisStore, RedisSyncStore
+from whosonline.stores.redis.layout import Layout
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "hosts", "options"),
+    [
+        ("redis://host", "single", [], {"host": "host"}),
+        (
+            "valkey://me:p%40ss@host:1/2",
+            "single",
+            [],
+            {"username": "me", "password": "p@ss", "port": 1, "db": 2},
+        ),
+        ("unix:///run/redis.sock?db=3", "single", [], {"path": "/run/redis.sock", "db": 3}),
+        (
+            "redis+sentinel://a,b:1,[::1]:2/main/4",
+            "sentinel",
+            [("a", 26379), ("b", 1), ("::1", 2)],
+            {"db": 4},
+        ),
+        ("rediss+cluster://:x@a,b:1", "cluster", [("a", 6379), ("b", 1)], {"password": "x", "ssl": True}),
+    ],
+)
+def test_a_url_says_where_a_redis_is(url: str, kind: str, hosts: list[tuple[str, int]], options: dict):
+    address = Address.parse(url)
+    assert (address.kind, address.hosts) == (kind, hosts)
+    assert options.items() <= address.options.items()
+
+
+def test_the_service_of_sentinel_is_named_or_is_the_usual_one():
+    assert Address.parse("redis+sentinel://a/main").service == "main"
+    assert Address.parse("redis+sentinel://a").service == "mymaster"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://host", "redis:host", "redis://host:port", "redis://host/name", "redis+cluster://"]
+)
+def test_what_cannot_be_an_address_is_refused(url: str):
+    with pytest.raises(BadAddress, match="is no address of a Redis"):
+        Address.parse(url)
+
+
+def test_an_address_that_is_shown_shows_no_password():
+    address = Address.parse("redis://me:secret@host/1")
+    assert address.shown == "redis://***@host/1"
+    assert "secret" not in repr(address)
+    with pytest.raises(BadAddress) as refused:
+        Address.parse("redis://me:secret@host/name")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [
+        ("redis://127.0.0.1", True),
+        ("unix:///run/redis.sock", True),
+        ("rediss://host", True),
+        ("redis://host", False),
+        ("redis+sentinel://localhost,host/main", False),
+        ("rediss+cluster://a,b", True),
+    ],
+)
+def test_what_goes_over_a_network_unencrypted_is_not_secure(url: str, secure: bool):
+    assert Address.parse(url).secure is secure
+
+
+@pytest.mark.parametrize("over", ["tcp", "tls", "unix"])
+async def test_a_redis_is_reached_by_every_kind_of_connection(tmp_path: Path, over: str):
+    with RedisServer(tmp_path, over=over, password="secret") as server:  # type: ignore[arg-type]
+        store = RedisStore(Address.parse(server.url), Layout())
+        await store.open("a", 10)
+        assert store.sync.count("site") == 0
+        await store.close(0)
+        wrong = Address.parse(server.url.replace("secret", "guess"))
+        with closing(RedisSyncStore(wrong, Layout())) as sync, pytest.raises(StoreRefuses, match="password"):
+            sync.count("site")
+
+
+async def test_a_redis_that_is_not_there_is_unavailable(tmp_path: Path):
+    server = RedisServer(tmp_path)
+    store = RedisStore(Address.parse(server.url), Layout())
+    with pytest.raises(StoreUnavailable):
+        await store.open("a", 10)
+    with pytest.raises(StoreUnavailable):
+        store.sync.count("site")

@@ -1,0 +1,144 @@
+"""What those who run a site see: how it begins, whether it is well, and what is unsafe about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from django.core.checks import run_checks
+
+from bench.people import Person
+from whosonline import runtime
+
+from .redis_servers import RedisServer
+from .serving import Server, free_port
+from .test_socket import hear
+
+POLICY = {"BEAT": 0.5, "LEASE": 2, "SWEEP": 0.5}
+
+
+@pytest.fixture
+def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        yield server
+
+
+async def answer(server: Server, path: str) -> tuple[int, object]:
+    # Asked by a name that no setting knows, as a load balancer does.
+    asked = aiohttp.request("GET", server.url + path, headers={"Host": "10.0.0.1"})
+    async with asked as response:
+        return response.status, await response.json()
+
+
+async def until_answered(server: Server, path: str, status: int) -> None:
+    async with asyncio.timeout(20):
+        while (await answer(server, path))[0] != status:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_load_balancer_learns_whether_a_server_is_alive_and_whether_it_is_ready(
+    redis: RedisServer, tmp_path: Path
+):
+    with Server(tmp_path, POLICY) as server:
+        await until_answered(server, "/readyz", 200)
+        await asyncio.to_thread(redis.kill)
+        await until_answered(server, "/readyz", 503)
+        assert await answer(server, "/healthz") == (200, {"ok": True})
+        await asyncio.to_thread(redis.start)
+        await until_answered(server, "/readyz", 200)
+        assert "Traceback" not in server.output()
+
+
+async def test_the_status_of_a_running_site_is_shown_by_a_command(redis: RedisServer, tmp_path: Path):
+    with Server(tmp_path, POLICY, ("serve", "--workers", "2")) as server:
+        async with Person(server.url, "ann") as ann:
+            await ann.sign_up()
+            tabs = [await ann.socket() for _ in range(2)]
+            for tab in tabs:
+                await hear(tab, type="welcome")
+            async with asyncio.timeout(20):
+                while True:
+                    status = json.loads(
+                        await asyncio.to_thread(server.manage, "whosonline", "status", "--json")
+                    )
+                    if [node["behind"] for node in status["nodes"]] == [0, 0]:
+                        break
+            assert status["online"] == 1
+            assert [0 < node["lease"] <= 2 for node in status["nodes"]] == [True, True]
+            assert [node["behind"] for node in status["nodes"]] == [0, 0]
+            text = await asyncio.to_thread(server.manage, "whosonline", "status")
+            assert "1 online" in text
+            assert "CONNECTIONS" in text
+        await asyncio.to_thread(server.stop, signal.SIGTERM)
+        await asyncio.to_thread(redis.kill)
+        with pytest.raises(RuntimeError, match="CommandError: the store is away"):
+            await asyncio.to_thread(server.manage, "whosonline", "status")
+
+
+def test_the_status_of_a_store_in_memory_cannot_be_seen_from_outside(tmp_path: Path):
+    with pytest.raises(RuntimeError, match="cannot be seen from here"):
+        Server(tmp_path).manage("whosonline", "status")
+
+
+async def test_a_store_that_is_not_there_yet_is_told_in_a_line_and_waited_for(
+    redis: RedisServer, tmp_path: Path
+):
+    redis.kill()
+    with Server(tmp_path, POLICY) as server:
+        assert f"The store {redis.url} cannot be reached" in server.output()
+        async with Person(server.url, "ann") as ann:
+            await ann.sign_up()
+            assert "Unknown" in await ann.page("/")
+            tab = await ann.socket()
+            await hear(tab, type="notice", state="degraded")
+            await asyncio.to_thread(redis.start)
+            await hear(tab, type="notice", state="ok")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://:guess@127.0.0.1:{port}/0", "refuses: "),
+        ("redis://127.0.0.1:{port}/99", "refuses: "),
+        ("redis+cluster://127.0.0.1:{port}", "cannot be reached|refuses: "),
+        ("tcp://127.0.0.1:{port}", "is no address of a Redis"),
+    ],
+)
+def test_a_wrong_address_of_the_store_is_told_in_a_sentence(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
+):
+    server = Server(tmp_path)
+    monkeypatch.setitem(server._environment, "REDIS_URL", url.format(port=redis.port))
+    with pytest.raises(RuntimeError, match=told) as refused:
+        server.manage("serve", "--port", str(free_port()))
+    assert "Traceback" not in str(refused.value)
+
+
+@pytest.fixture
+def deploy_checks(settings) -> Iterator[Callable[[str], list[str]]]:
+    """Returns the ids of what `check --deploy` says of a store."""
+
+    def check(store: str) -> list[str]:
+        settings.WHOSONLINE = {"STORE": store}
+        runtime.sync_store.cache_clear()
+        messages = run_checks(include_deployment_checks=True)
+        return [str(message.id) for message in messages if str(message.id).startswith("whosonline.")]
+
+    yield check
+    runtime.sync_store.cache_clear()
+
+
+def test_what_is_unsafe_about_the_store_in_production_is_named(deploy_checks, tmp_path: Path):
+    assert deploy_checks("memory://") == ["whosonline.W003"]
+    with RedisServer(tmp_path) as server:
+        assert deploy_checks(server.url) == []
+        server.cli("CONFIG SET", "maxmemory-policy", "allkeys-lru")
+        assert deploy_checks(server.url) == ["whosonline.W005"]
+    assert deploy_checks(server.url) == ["whosonline.W006"]
+    assert deploy_checks("redis://no.such.host.invalid") == ["whosonline.W004", "whosonline.W006"]

@@ -261,3 +261,34 @@ async def test_a_node_whose_beat_was_not_answered_does_not_miss_that_it_was_expe
     store.lost = 1
     await world.clock.advance(120)
     assert world.backend.count(SITE) == 1
+
+
+async def test_a_node_that_began_without_the_store_is_well_once_it_is_there(world: World):
+    store = FaultyStore(MemoryStore(world.backend))
+    store.away = True
+    hub = await world.node(store)
+    await world.clock.advance(5)
+    assert not hub.ready
+    store.away = False
+    await world.clock.advance(10)  # nobody has come yet, so there is nothing to report
+    assert hub.ready
+
+
+async def test_of_a_large_report_only_what_failed_is_made_again(world: World, monkeypatch: Any):
+    monkeypatch.setattr("whosonline.hub.node.REPORT_CHUNK", 2)
+    store, hub, _ = await unplugged_world(world)
+    reported: list[list[str]] = []
+
+    async def report(reports: list[Report]) -> Any:
+        reported.append([report.user for report in reports])
+        if len(reported) == 2:
+            raise StoreUnavailable("amid the report")
+        return await MemoryStore.report(store._store, reports)
+
+    store.report = report  # type: ignore[attr-defined]
+    for user in "cdefg":
+        tab = Tab(hub, user, user)
+        hub.open(tab.connection, Profile(user, user), touched=False)
+    await world.clock.advance(5)
+    assert reported == [["c", "d"], ["e", "f"], ["e", "f"], ["g"]]
+    assert world.backend.count(SITE) == 6

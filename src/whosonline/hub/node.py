@@ -148,6 +148,8 @@ class Node:
             self.report_soon()
 
     async def _report(self) -> None:
+        if not self._to_report.is_set():
+            self._set_ailing("report", False)  # there is nothing that the store was not told
         await self._to_report.wait()
         self._to_report.clear()
         reports = self._connections.take_reports()

@@ -273,4 +273,4 @@ class ClusterMachine(RuleBasedStateMachine):
 
 
 TestClusterStateful = ClusterMachine.TestCase
-TestClusterStateful.settings = settings(max_examples=12, stateful_step_count=120, deadline=None)
+TestClusterStateful.settings = settings(max_examples=12, stateful_step_count=250, deadline=None)

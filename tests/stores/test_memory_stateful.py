@@ -80,20 +80,30 @@ class Model:
         self.held = {held: status for held, status in self.held.items() if held[0] in self.deadlines}
 
 
-class MemoryStoreMachine(RuleBasedStateMachine):
+class StoreMachine(RuleBasedStateMachine):
+    """Any store whose clock can be set, beside the model."""
+
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = ManualClock()
-        self.backend = MemoryBackend(self.clock.time, self.clock.wall)
+        self.begin()
         self.stores = dict(self._open_all())
         self.model = Model(self.clock.time())
         self.model.deadlines = dict.fromkeys(self.stores, LEASE)
         self.snapshots = [self._snapshot()]
 
+    def begin(self) -> None:
+        """Begin with an empty store, whose time is this machine's clock."""
+        raise NotImplementedError
+
+    def store(self) -> Store:
+        """Return a new handle on it."""
+        raise NotImplementedError
+
     def _open_all(self) -> Iterator[tuple[str, Store]]:
         for name in ("a", "b", "c"):
-            store = MemoryStore(self.backend)
+            store = self.store()
             self.runner.run(store.open(name, LEASE))
             yield name, store
 
@@ -104,6 +114,8 @@ class MemoryStoreMachine(RuleBasedStateMachine):
         for snapshot in self.snapshots:
             entries = self.runner.run(log_after(self.stores["a"], snapshot.cursor))
             assert replay(snapshot, entries).as_state() == self.model.state()
+        for store in self.stores.values():
+            self.runner.run(store.close(0))
         self.runner.close()
 
     @initialize(reports=st.lists(reports, min_size=3, max_size=5))
@@ -194,6 +206,14 @@ class MemoryStoreMachine(RuleBasedStateMachine):
     def the_store_holds_what_it_was_told(self) -> None:
         self._forget_names()
         assert self._snapshot().state == self.model.state()
+
+
+class MemoryStoreMachine(StoreMachine):
+    def begin(self) -> None:
+        self.backend = MemoryBackend(self.clock.time, self.clock.wall)
+
+    def store(self) -> Store:
+        return MemoryStore(self.backend)
 
 
 TestMemoryStoreStateful = MemoryStoreMachine.TestCase

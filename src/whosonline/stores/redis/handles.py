@@ -23,6 +23,9 @@ CHUNK = 250
 SILENCE = 5.0
 """Seconds after which a silent log is asked whether it is still the same one; a new one tells by itself."""
 
+SWEPT_LATELY = 1 / 12
+"""Every node sweeps; where one has done it within this part of a lease, that is enough."""
+
 NOWHERE = Position("", 0)
 
 
@@ -82,8 +85,7 @@ class RedisStore(Store):
         return await take_snapshot(self._calls)
 
     async def sweep(self) -> Swept:
-        # Every node sweeps; where one has just done it, that is enough.
-        enough = milliseconds(self._lease / 12)
+        enough = milliseconds(self._lease * SWEPT_LATELY)
         answers = await self._calls.run_in_all("sweep", (CHUNK // self._layout.partitions or 1, enough))
         changes = codec.unpack_changes([change for _, *caused in answers for change in caused])
         changes.sort(key=lambda change: change.at)

@@ -15,7 +15,7 @@ local micros = time[1] * 1000000 + time[2] -- since 1970
 local now = math.floor(micros / 1000) -- milliseconds
 local changes = {}
 
-local fields = call('HMGET', META, 'run', 'epoch', 'sequence', 'began', 'lease', 'swept', 'amnesty')
+local fields = call('HMGET', META, 'run', 'epoch', 'sequence', 'began', 'lease', 'swept', 'amnesty', 'more')
 local meta = {
     run = fields[1],
     epoch = fields[2],
@@ -24,6 +24,7 @@ local meta = {
     lease = tonumber(fields[5] or 0), -- the longest of any node
     swept = tonumber(fields[6] or 0),
     amnesty = tonumber(fields[7] or 0),
+    more = fields[8] == '1', -- whether the latest sweep left something to do
 }
 local logged = meta.sequence
 

@@ -7,9 +7,8 @@ local left = tonumber(ARGV[2])
 if now < meta.swept - 1000 then
     begin_epoch(run_of_server())
 end
-local dying = call('LINDEX', DYING, 0)
 -- Every node sweeps; one of them is enough for a while. Nothing is written, so the epoch does not matter.
-if meta.epoch and not dying and now >= meta.swept and now - meta.swept < tonumber(ARGV[3]) then
+if meta.epoch and not meta.more and now >= meta.swept and now - meta.swept < tonumber(ARGV[3]) then
     return { 0 }
 end
 ensure_epoch()
@@ -34,7 +33,7 @@ for _, index in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now)) do
     call('ZREM', LEASES, index)
     call('RPUSH', DYING, index)
 end
-dying = call('LINDEX', DYING, 0)
+local dying = call('LINDEX', DYING, 0)
 while dying and left > 0 do
     local held = call('SPOP', HOLDS .. dying, left)
     for _, holding in ipairs(held) do
@@ -50,6 +49,9 @@ while dying and left > 0 do
         dying = call('LINDEX', DYING, 0)
     end
 end
+local more = dying and true or call('ZCOUNT', TOUCHES, '-inf', now) > 0
+if more ~= meta.more then
+    call('HSET', META, 'more', more and 1 or 0)
+end
 finish()
-local more = dying or call('ZCOUNT', TOUCHES, '-inf', now) > 0
 return { more and 1 or 0, unpack(changes) }

@@ -1,0 +1,61 @@
+"""The Redis store against the same model as the one in memory, with its clock standing still."""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from pathlib import Path
+from unittest import mock
+from uuid import uuid4
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.redis_servers import RedisServer
+from whosonline.stores.base import Store
+from whosonline.stores.redis import Address, RedisStore
+from whosonline.stores.redis.layout import Layout
+from whosonline.stores.redis.scripts import Script, script
+
+from .test_memory_stateful import StoreMachine
+
+TOLD = "local micros = time[1] * 1000000 + time[2]"
+
+
+class RedisStoreMachine(StoreMachine):
+    url = ""
+
+    def begin(self) -> None:
+        self._layout = Layout(uuid4().hex)
+        self._made: list[RedisStore] = []
+        self._patches = [
+            mock.patch("whosonline.stores.redis.layout.script", self._frozen),
+            # The model's nodes do not rely on one another.
+            mock.patch("whosonline.stores.redis.handles.SWEPT_LATELY", 0),
+        ]
+        for patch in self._patches:
+            patch.start()
+
+    def store(self) -> Store:
+        self._made.append(RedisStore(Address.parse(self.url), self._layout))
+        return self._made[-1]
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            for patch in self._patches:
+                patch.stop()
+
+    def _frozen(self, name: str) -> Script:
+        source = script(name).source
+        assert TOLD in source
+        source = source.replace(TOLD, f"local micros = {round(self.clock.wall() * 1_000_000)}")
+        return Script(source, sha1(source.encode()).hexdigest())
+
+
+def test_redis_holds_what_it_was_told(tmp_path: Path):
+    with RedisServer(tmp_path) as server:
+        machine = type("Machine", (RedisStoreMachine,), {"url": server.url})
+        run_state_machine_as_test(
+            machine, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+        )

@@ -222,10 +222,10 @@ def test_the_site_goes_on_while_the_store_is_away(ann, monkeypatch, caplog, comm
         ann.delete()
     told = [record.getMessage() for record in caplog.records if record.name == "whosonline.signals"]
     assert {message.rsplit("told of ")[1] for message in told} == {
-        "a log-in",
-        "the end of a session",
-        "a change of users",
-        "a change of a user's rights",
+        "a log-in: unplugged",
+        "the end of a session: unplugged",
+        "a change of users: unplugged",
+        "a change of a user's rights: unplugged",
     }
 
 

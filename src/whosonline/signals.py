@@ -38,8 +38,9 @@ def _tell(what: str, tell: Callable[[], list[Change] | None]) -> None:
         changes = tell()
         if changes:
             last_seen.save({change.user: int(change.at) for change in changes})
-    except StoreUnavailable:
-        logger.warning("the store is away and was not told of %s", what, exc_info=True)
+    except StoreUnavailable as error:
+        # The nodes ask anew who may stay, and read the list of users anew, when it is back.
+        logger.warning("the store is away and was not told of %s: %s", what, error)
 
 
 def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:

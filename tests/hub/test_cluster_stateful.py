@@ -28,6 +28,8 @@ Thing = TypeVar("Thing")
 
 PROCESSES = 3
 TABS = 8
+BUSY = 15
+"""Steps for which it is not quiet."""
 
 some = st.integers(0, 11)
 """Which one, of as many as there are."""
@@ -63,6 +65,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.long_flushes = mock.patch.object(fanout, "YIELD_AFTER", -1.0)
         self.runner = asyncio.Runner()
         self.cluster = Cluster()
+        self.steps = 0
 
     @initialize(tabs=st.lists(st.tuples(users, some), min_size=3, max_size=6), long_flushes=yes_or_no)
     def some_are_there(self, tabs: list[tuple[str, int]], long_flushes: bool) -> None:
@@ -82,9 +85,11 @@ class ClusterMachine(RuleBasedStateMachine):
             self.runner.close()
             self.long_flushes.stop()
 
+    @precondition(lambda self: self.steps >= BUSY)
     @rule()
     def it_is_quiet(self) -> None:
-        self.run(come_to_rest(self.cluster))
+        self.steps = 0
+        self.runner.run(come_to_rest(self.cluster))
         check(self.cluster)
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 3.0, 7.0]))
@@ -217,30 +222,31 @@ class ClusterMachine(RuleBasedStateMachine):
         self.run(self.cluster.slow_down(pick(self.cluster.processes, at), delays))
 
     @precondition(lambda self: not self.cluster.store_away)
-    @rule(arrives=yes_or_no, pause=pauses)
-    def the_store_goes_away(self, arrives: bool, pause: float) -> None:
-        self.run(self.cluster.take_store_away(arrives), pause)
+    @rule(arrives=yes_or_no, forgets=yes_or_no, pause=pauses)
+    def the_store_goes_away(self, arrives: bool, forgets: bool, pause: float) -> None:
+        self.run(self.cluster.take_store_away(arrives))
+        if forgets:
+            self.run(self.cluster.wipe_store())
+        self.run(self.cluster.advance(pause))
 
     @precondition(lambda self: self.cluster.store_away)
     @rule(pause=pauses)
     def the_store_comes_back(self, pause: float) -> None:
         self.run(self.cluster.bring_store_back(), pause)
 
-    @rule(arrives=yes_or_no)
-    def the_store_restarts_with_its_data(self, arrives: bool) -> None:
-        self.run(self.cluster.restart_store(arrives))
-
-    @rule(pause=pauses)
-    def the_store_loses_its_memory(self, pause: float) -> None:
-        self.run(self.cluster.wipe_store(), pause)
-
-    @rule()
-    def the_log_overflows(self) -> None:
-        self.run(self.cluster.overflow_log())
+    @rule(what=st.sampled_from(["restart", "forget", "overflow"]), arrives=yes_or_no, pause=pauses)
+    def something_befalls_the_store(self, what: str, arrives: bool, pause: float) -> None:
+        if what == "restart":
+            self.run(self.cluster.restart_store(arrives), pause)
+        elif what == "forget":
+            self.run(self.cluster.wipe_store(), pause)
+        else:
+            self.run(self.cluster.overflow_log(), pause)
 
     # Inside
 
     def run(self, work: Coroutine[Any, Any, Any], pause: float = 0.0) -> None:
+        self.steps += 1
         self.runner.run(work)
         if pause:
             self.runner.run(self.cluster.advance(pause))

@@ -292,3 +292,15 @@ async def test_of_a_large_report_only_what_failed_is_made_again(world: World, mo
     await world.clock.advance(5)
     assert reported == [["c", "d"], ["e", "f"], ["e", "f"], ["g"]]
     assert world.backend.count(SITE) == 6
+
+
+async def test_who_lost_the_right_to_stay_while_the_store_was_away_is_closed_when_it_is_back(world: World):
+    store, _, bob = await unplugged_world(world)
+    store.away = True
+    await world.clock.advance(5)
+    world.people.refused.add("bob")  # and nobody could tell of it through the store
+    await world.clock.advance(1)
+    assert not bob.connection.closed
+    store.away = False
+    await world.clock.advance(5)
+    assert bob.socket.closed_with is CloseCode.NOT_LOGGED_IN

@@ -53,12 +53,17 @@ def test_what_cannot_be_an_address_is_refused(url: str):
 
 
 def test_an_address_that_is_shown_shows_no_password():
-    address = Address.parse("redis://me:secret@host/1")
-    assert address.shown == "redis://***@host/1"
-    assert "secret" not in repr(address)
-    with pytest.raises(BadAddress) as refused:
-        Address.parse("redis://me:secret@host/name")
-    assert "secret" not in str(refused.value)
+    for url in (
+        "redis://me:secret@host/1",
+        "redis://me:pass@secret@host/1",
+        "redis+sentinel://host/main?sentinel_password=secret&db=1",
+        "redis://host/1?password=secret",
+    ):
+        address = Address.parse(url)
+        assert "secret" not in address.shown + repr(address)
+        with pytest.raises(BadAddress) as refused:
+            Address.parse(url.replace("1", "name").replace("redis", "http"))
+        assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -209,3 +209,51 @@ async def test_a_snapshot_is_of_one_moment_however_much_changes_while_it_is_take
                 state[change_.user] = change_.status  # type: ignore[union-attr]
         await following.aclose()
         assert state == {user: presence.status for user, presence in final.state[SITE].items()}
+
+
+async def test_a_clock_that_was_set_back_keeps_no_dead_node_and_harms_nothing(
+    server: RedisServer, stores: list[RedisStore]
+):
+    a, b = stores
+    await a.report([seen("ann")])
+    later = int(server.cli("HGET", "{whosonline:0}:meta", "swept")) + 3_600_000
+    server.cli("HSET", "{whosonline:0}:meta", "swept", later)
+    server.cli("ZADD", "{whosonline:0}:leases", later, 1)
+    await b.sweep()
+    a.sync.touch("bob", named("bob"), "session", 60)
+    assert await b.beat() is Beat.EXPELLED
+    assert await present(b) == {"ann": ONLINE, "bob": ONLINE}
+
+    async def ann_is_gone() -> bool:
+        await b.beat()
+        await b.sweep()
+        return "ann" not in await present(b)
+
+    await until(ann_is_gone)
+
+
+async def test_touches_end_though_no_node_lives_to_sweep(stores: list[RedisStore]):
+    a, b = stores
+    a.sync.touch("ann", named("ann"), "session", 0.2)
+    await a.close(0)
+    await b.close(0)
+
+    async def is_gone() -> bool:
+        return a.sync.count(SITE) == 0
+
+    await until(is_gone)
+
+
+async def test_a_redis_user_needs_no_more_rights_than_the_docs_say(server: RedisServer):
+    rights = "+@read +@write +@scripting +@connection +info +time ~{whosonline:*"
+    assert rights in (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    server.cli("ACL", "SETUSER", "presence", "on", ">secret", *rights.split())
+    store = RedisStore(Address.parse(server.url.replace("//", "//presence:secret@")), Layout())
+    await store.open("a", LEASE)
+    await store.report([seen("ann"), seen("bob"), seen("bob", OFFLINE)])
+    store.sync.touch("cid", named("cid"), "session", 60)
+    await store.sweep()
+    assert await present(store) == {"ann": ONLINE, "cid": ONLINE}
+    assert store.sync.status().online == 2
+    assert store.sync.memory_policy() is None
+    await store.close(0)

@@ -235,7 +235,7 @@ class Hub:
         self._fanout.flush_soon()
 
     def _make_good_what_was_missed(self, changed: Iterable[tuple[str, str]]) -> None:
-        """See to what a snapshot does not hold: who left when, who may stay, and the list of all users."""
+        """See to what nobody told: who left when, who may stay, and the list of all users."""
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
                 self._last_seen.note(user, time.time())
@@ -266,6 +266,9 @@ class Hub:
 
     def on_degraded(self, degraded: bool) -> None:
         self._fanout.set_degraded(degraded)
+        if not degraded and self.knows:
+            # Who logged out meanwhile, or lost the right to stay, could not be told through the store.
+            self._make_good_what_was_missed([])
 
     def _apply(self, change: Change) -> None:
         before = self._follower.apply(change)

@@ -67,6 +67,8 @@ class Node:
         self._clock = clock
         self._to_report = asyncio.Event()
         self._opened = False
+        # One at a time: an answer that comes late must not hide what a later one told, or would have told.
+        self._asking = asyncio.Lock()
         self._beat_doubtful = False
         self._ailing: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,17 +132,18 @@ class Node:
             self._events.on_degraded(not was)
 
     async def _open_once(self) -> None:
-        if not self._opened:
-            # Repeated when several loops find it undone: harmless, the lease only begins anew.
-            await self._store.open(self.name, self._policy.lease)
-            self._opened = True
+        async with self._asking:
+            if not self._opened:
+                await self._store.open(self.name, self._policy.lease)
+                self._opened = True
 
     async def _beat(self) -> None:
-        # An answer that is lost may have been the one that told.
-        doubtful, self._beat_doubtful = self._beat_doubtful, True
-        info = NodeInfo(LABEL, self._connections.count(), self._cursor)
-        expelled = await self._store.beat(info) is Beat.EXPELLED
-        self._beat_doubtful = False
+        async with self._asking:
+            # An answer that is lost may have been the one that told.
+            doubtful, self._beat_doubtful = self._beat_doubtful, True
+            info = NodeInfo(LABEL, self._connections.count(), self._cursor)
+            expelled = await self._store.beat(info) is Beat.EXPELLED
+            self._beat_doubtful = False
         if expelled:
             logger.warning("this node was expelled, or the store lost its memory; reporting everyone")
         if expelled or doubtful:

@@ -52,7 +52,7 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Address:
         """Raises BadAddress."""
-        shown = re.sub(r"//[^@/]*@", "//***@", url)
+        shown = _without_passwords(url)
         match = re.fullmatch(r"(?:(redis|valkey)(s?)(?:\+(sentinel|cluster))?|unix)://(.*)", url, re.DOTALL)
         if match is None:
             raise BadAddress(
@@ -63,7 +63,9 @@ class Address:
         try:
             return cls._parse(kind or "single", shown, "unix" if _ is None else f"redis{tls}", rest)
         except (ValueError, TypeError) as error:
-            raise BadAddress(f"{shown!r} is no address of a Redis: {error}") from None
+            raise BadAddress(
+                f"{shown!r} is no address of a Redis: {_without_passwords(str(error))}"
+            ) from None
 
     @classmethod
     def _parse(cls, kind: str, shown: str, scheme: str, rest: str) -> Address:
@@ -113,7 +115,7 @@ class Address:
         if self.kind == "sentinel":
             sentinel = redis.Sentinel(self.hosts, sentinel_kwargs=self._for_sentinels(options), **options)
             return sentinel.master_for(self.service)
-        return redis.Redis(connection_pool=redis.ConnectionPool(**options))
+        return redis.Redis.from_pool(redis.ConnectionPool(**options))
 
     def async_client(self, timeout: float) -> Any:
         """Return a client for the loop that first uses it."""
@@ -154,6 +156,11 @@ class Address:
         if same is None:
             return options
         return options | {"connection_class": getattr(redis.asyncio.connection, same.__name__)}
+
+
+def _without_passwords(text: str) -> str:
+    text = re.sub(r"//[^?]*@", "//***@", text)
+    return re.sub(r"(password=)[^&]*", r"\1***", text)
 
 
 def close(client: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import redis
@@ -21,7 +23,7 @@ class Calls:
     """The clients of one node, and the layout that they work on.
 
     Args:
-        timeout: Seconds that an answer may take.
+        timeout: Seconds that an answer of one server may take; a call takes twice as long at most.
     """
 
     def __init__(self, address: Address, layout: Layout, timeout: float) -> None:
@@ -45,19 +47,16 @@ class Calls:
     async def run(self, name: str, partition: int, *arguments: Any) -> Any:
         """Run a script in a partition. Raises StoreUnavailable."""
         by_hash, whole = self.layout.calling(name, partition, *arguments)
-        with told_as_unavailable():
-            # A client of several servers may try one after the other.
-            async with asyncio.timeout(2 * self._timeout):
+        async with self._bounded():
+            try:
                 try:
-                    try:
-                        return await self._client.execute_command(*by_hash)
-                    except redis.exceptions.NoScriptError:
-                        return await self._client.execute_command(*whole)
-                except redis.ReadOnlyError:
-                    # A server that was demoted and kept its connections: the next call asks anew who is
-                    # master.
-                    await self._client.aclose()
-                    raise
+                    return await self._client.execute_command(*by_hash)
+                except redis.exceptions.NoScriptError:
+                    return await self._client.execute_command(*whole)
+            except redis.ReadOnlyError:
+                # A server that was demoted and kept its connections: the next call asks anew who is master.
+                await self._client.aclose()
+                raise
 
     async def run_in_all(self, name: str, *arguments: tuple[Any, ...]) -> list[Any]:
         """Run a script in every partition, with the arguments for each, or the same for all."""
@@ -68,13 +67,13 @@ class Calls:
 
     async def epoch(self, partition: int) -> str | None:
         """Return the epoch's name; None where there is nothing at all."""
-        with told_as_unavailable():
+        async with self._bounded():
             epoch = await self._client.hget(self.layout.keys(partition)[0], "epoch")
         return epoch.decode() if epoch is not None else None
 
     async def scan(self, partition: int, step: int) -> tuple[int, dict[bytes, bytes]]:
         """Return some records of present users, and the step that goes on; 0 at the end."""
-        with told_as_unavailable():
+        async with self._bounded():
             answer: tuple[int, dict[bytes, bytes]] = await self._client.hscan(
                 self.layout.keys(partition)[2], step, count=READ_CHUNK
             )
@@ -85,10 +84,17 @@ class Calls:
         client = self._patient_client(wait) if wait else self._client
         log = self.layout.keys(partition)[1]
         block = milliseconds(wait) if wait else None
-        with told_as_unavailable():
+        async with self._bounded(wait):
             # Behind every entry of this number, whatever its time.
             answer = await client.xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
         return answer[0][1] if answer else []
+
+    @asynccontextmanager
+    async def _bounded(self, wait: float = 0.0) -> AsyncIterator[None]:
+        """Bound a call, and give its errors one name. A client of several servers may try each."""
+        with told_as_unavailable():
+            async with asyncio.timeout(wait + 2 * self._timeout):
+                yield
 
     def _patient_client(self, wait: float) -> Any:
         if self._patient is None or wait > self._patience:

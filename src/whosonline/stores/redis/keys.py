@@ -10,8 +10,8 @@ from binascii import crc32
 
 KEYS = (
     "meta",
-    # hash: run (of the server), epoch, sequence (of the latest entry), began (the epoch), lease (the longest),
-    # swept (when), amnesty (until when nothing is judged), more (is to be swept), nodes (that there have been)
+    # hash: run (of the server), epoch, sequence (of the latest entry), began (the epoch), lease (longest),
+    # swept (when), amnesty (until when nothing is judged), more (to sweep), nodes (that there have been)
     "log",  # stream: "<sequence>-<microseconds since 1970>" -> e, an entry
     "present",  # hash: "<length of room>:<room><user>" -> the record of a present user; see lua/lib.lua
     "names",  # hash: node -> its number; living nodes only

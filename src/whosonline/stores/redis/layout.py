@@ -52,17 +52,30 @@ REFUSALS = (
 )
 
 
+PASSING = ("READONLY", "OOM", "NOREPLICAS", "MISCONF", "BUSY", "UNBLOCKED", "LOADING", "MASTERDOWN")
+"""What servers say that will not have us now, but may soon."""
+
+
 @contextmanager
 def told_as_unavailable() -> Iterator[None]:
     """Turn whatever redis-py raises into the one error that callers know."""
     try:
         yield
     except (redis.RedisError, redis.exceptions.RedisClusterException, OSError, TimeoutError) as error:
-        # Errors without a class of their own do not pass by themselves: no such database, no such command.
-        refused = any(
-            isinstance(reason, REFUSALS) or type(reason) is redis.ResponseError for reason in _reasons(error)
-        )
-        raise (StoreRefuses if refused else StoreUnavailable)(str(error) or type(error).__name__) from error
+        raise (StoreRefuses if any(map(_is_refusal, _reasons(error))) else StoreUnavailable)(
+            str(error) or type(error).__name__
+        ) from error
+    except RuntimeError as error:
+        # What uvloop says of a connection that was ended while something was written to it.
+        if "closed" not in str(error):
+            raise
+        raise StoreUnavailable(str(error)) from error
+
+
+def _is_refusal(error: BaseException) -> bool:
+    # Of the errors without a class of their own most do not pass: no such database, no such command.
+    plain = type(error) is redis.ResponseError and not any(word in str(error) for word in PASSING)
+    return plain or isinstance(error, REFUSALS)
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:

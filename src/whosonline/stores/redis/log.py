@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import AsyncGenerator
-from itertools import chain
 from typing import NamedTuple
 
 from ...core.entries import Batch, Cursor, Entry, Position
@@ -77,15 +77,15 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
                     Position(place.epoch, place.sequence + len(part))
                     for place, part in zip(places, parts, strict=True)
                 ]
-                # Sorting keeps each partition's own order, in which time never goes back.
-                merged = sorted(chain.from_iterable(parts), key=lambda logged: logged.at)
+                # Each partition's own order is kept, even where its clock was set back.
+                merged = heapq.merge(*parts, key=lambda logged: logged.at)
                 yield Batch(tuple(logged.entry for logged in merged), tuple(places))
+                continue
+            if len(places) > 1 and await _wait_for_any(calls, places, wait, waiting):
                 continue
             for partition, place in enumerate(places):
                 if await calls.epoch(partition) != place.epoch:
                     raise PositionGone(f"epoch {place.epoch} is over")
-            if len(places) > 1:
-                await _wait_for_any(calls, places, wait, waiting)
     finally:
         for task in waiting.values():
             task.cancel()
@@ -102,8 +102,8 @@ async def _read_all(calls: Calls, places: list[Position]) -> list[list[Logged]]:
 
 async def _wait_for_any(
     calls: Calls, places: list[Position], wait: float, waiting: dict[int, asyncio.Task[list[RawEntry]]]
-) -> None:
-    """Wait until a partition has something, or none had for so many seconds.
+) -> bool:
+    """Wait until a partition has something, or one had nothing for so many seconds; return which.
 
     What the reads return is read again by the caller, together with what the others have by then. Those
     that are not done go on: to end one would cost its connection.
@@ -112,5 +112,5 @@ async def _wait_for_any(
         if partition not in waiting:
             waiting[partition] = asyncio.create_task(calls.read(partition, place.sequence, wait))
     done, _ = await asyncio.wait(waiting.values(), return_when=asyncio.FIRST_COMPLETED)
-    for partition in [partition for partition, task in waiting.items() if task in done]:
-        waiting.pop(partition).result()
+    ended = [partition for partition, task in waiting.items() if task in done]
+    return any([waiting.pop(partition).result() for partition in ended])  # noqa: C419  (all are to be taken)

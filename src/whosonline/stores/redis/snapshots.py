@@ -15,6 +15,9 @@ from .log import tips, unpacked
 TRIES = 5
 """How often the log may be trimmed, or begin a new epoch, while a snapshot is taken."""
 
+PAUSE = 0.1
+"""Seconds between two tries."""
+
 
 async def take_snapshot(calls: Calls) -> Snapshot:
     """Return the state at a moment, and that moment's place in the log. Raises StoreUnavailable."""
@@ -22,7 +25,7 @@ async def take_snapshot(calls: Calls) -> Snapshot:
         try:
             return await _try_to_take(calls)
         except PositionGone:
-            continue
+            await asyncio.sleep(PAUSE)
     raise StoreUnavailable("the log moved on too fast for a snapshot")
 
 
@@ -67,7 +70,10 @@ async def _scan_all(calls: Calls) -> dict[str, dict[str, Presence]]:
 async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, replica: Replica) -> int:
     """Apply a partition's changes up to a moment; return the last one's sequence number."""
     while at < end:
-        for logged in unpacked(at, await calls.read(partition, at)):
+        entries = await calls.read(partition, at)
+        if not entries:
+            raise PositionGone("the log has lost its end")
+        for logged in unpacked(at, entries):
             if logged.at > moment:
                 return at
             at += 1

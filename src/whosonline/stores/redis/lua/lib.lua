@@ -2,6 +2,13 @@
 --
 -- KEYS: of one partition, as keys.py lists them. The last two are beginnings of names: one key a room, one key a node.
 -- ARGV[1]: log entries to keep. What else a script takes stands at its top.
+--
+-- A script that writes begins with ensure_epoch() and ends with finish(). One that fails is not undone, so nothing
+-- here may fail once it has written; a full Redis refuses the first write already.
+--
+-- A node has a number for as long as it is known. When its lease has run out it is dying: sweeps take its users from
+-- it, some at a time. When an epoch begins every node becomes a ghost: known under that number no more, its users
+-- held for a lease still. Under its new number it tells everything anew, which takes each user over from the ghost.
 
 local META, LOG, PRESENT, NAMES, GHOSTS, NODES, LEASES, DYING, TOUCHES, ORDER, HOLDS = unpack(KEYS)
 local LOG_LENGTH = ARGV[1]
@@ -43,6 +50,7 @@ end
 local function finish()
     if meta.sequence ~= logged then
         call('HSET', META, 'sequence', text(meta.sequence))
+        logged = meta.sequence
     end
 end
 
@@ -65,6 +73,7 @@ local function begin_epoch(run)
     meta.sequence = math.max(meta.sequence, micros)
     call('HSET', META, 'run', run, 'epoch', meta.epoch, 'began', now, 'swept', now, 'amnesty', meta.amnesty)
     log(cmsgpack.pack({ EPOCH, meta.epoch }))
+    finish()
 end
 
 local function run_of_server()
@@ -189,7 +198,7 @@ end
 
 -- Where no node lives, nobody sweeps: what is due ends before it is read.
 local function sweep_without_nodes()
-    if call('ZCARD', LEASES) == 0 then
+    if call('ZCOUNT', LEASES, now, '+inf') == 0 then
         sweep_touches(100)
     end
 end

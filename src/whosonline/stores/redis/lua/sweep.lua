@@ -6,9 +6,8 @@ local left = tonumber(ARGV[2])
 -- A clock that was set back would keep leases for as long as it was set back.
 if now < meta.swept - 1000 then
     begin_epoch(run_of_server())
-end
 -- Every node sweeps; one of them is enough for a while. Nothing is written, so the epoch does not matter.
-if meta.epoch and not meta.more and now >= meta.swept and now - meta.swept < tonumber(ARGV[3]) then
+elseif meta.epoch and not meta.more and now - meta.swept < tonumber(ARGV[3]) then
     return { 0 }
 end
 ensure_epoch()

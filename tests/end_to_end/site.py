@@ -93,7 +93,11 @@ class Node(Server):
 
 
 class Site:
-    """Nodes, their database, and the Redis where they meet. All of it ends with the ``with`` statement."""
+    """Nodes, their database, and the Redis where they meet. All of it ends with the ``with`` statement.
+
+    Args:
+        store: Where they meet instead; its own Redis then idles.
+    """
 
     def __init__(
         self,
@@ -101,13 +105,15 @@ class Site:
         nodes: int = 2,
         policy: dict[str, Any] | None = None,
         command: Sequence[str] = ("serve",),
+        store: str = "",
     ) -> None:
         self.policy = QUICK if policy is None else policy
         self.lease = float(self.policy.get("LEASE", 10.0))
         self.database = folder / "lobby.sqlite3"
         self.redis = RedisServer(folder, keep="everysec")
         self.nodes = [
-            Node(folder, self.policy, self.redis.url, command, migrate=number == 0) for number in range(nodes)
+            Node(folder, self.policy, store or self.redis.url, command, migrate=number == 0)
+            for number in range(nodes)
         ]
 
     def __enter__(self) -> Self:

@@ -66,9 +66,16 @@ class ClusterMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.cluster = Cluster()
         self.steps = 0
+        self.sound = 0
 
-    @initialize(tabs=st.lists(st.tuples(users, some), min_size=3, max_size=6), long_flushes=yes_or_no)
-    def some_are_there(self, tabs: list[tuple[str, int]], long_flushes: bool) -> None:
+    @initialize(
+        tabs=st.lists(st.tuples(users, some), min_size=3, max_size=6),
+        sound=st.integers(0, 2),
+        long_flushes=yes_or_no,
+    )
+    def some_are_there(self, tabs: list[tuple[str, int]], sound: int, long_flushes: bool) -> None:
+        """Begin; nothing befalls some processes but what befalls the store."""
+        self.sound = sound
         if long_flushes:
             self.long_flushes.start()
         for _ in range(PROCESSES):
@@ -173,42 +180,42 @@ class ClusterMachine(RuleBasedStateMachine):
     def a_process_starts(self, cut_off: bool, pause: float) -> None:
         self.run(self.cluster.start(cut_off), pause)
 
-    @precondition(lambda self: self.cluster.processes)
+    @precondition(lambda self: self.frail())
     @rule(at=some, arrives=yes_or_no, pause=pauses)
     def a_process_is_killed(self, at: int, arrives: bool, pause: float) -> None:
-        self.run(self.cluster.kill(pick(self.cluster.processes, at), arrives), pause)
+        self.run(self.cluster.kill(pick(self.frail(), at), arrives), pause)
 
-    @precondition(lambda self: self.running())
+    @precondition(lambda self: self.frail(still=False))
     @rule(at=some, pause=pauses)
     def a_process_ends(self, at: int, pause: float) -> None:
-        self.run(self.cluster.shut_down(pick(self.running(), at)), pause)
+        self.run(self.cluster.shut_down(pick(self.frail(still=False), at)), pause)
 
-    @precondition(lambda self: self.running())
+    @precondition(lambda self: self.frail(still=False))
     @rule(at=some, then_at=some, killed=yes_or_no)
     def a_process_ends_and_its_people_come_back(self, at: int, then_at: int, killed: bool) -> None:
-        process = pick(self.running(), at)
+        process = pick(self.frail(still=False), at)
         tabs = [tab for tab in self.cluster.tabs if tab.process is process]
         self.run(self.cluster.kill(process, arrives=True) if killed else self.cluster.shut_down(process), 0.5)
         for tab in tabs:
             if self.running():
                 self.run(self.cluster.connect(tab, pick(self.running(), then_at)))
 
-    @precondition(lambda self: self.running())
+    @precondition(lambda self: self.frail(still=False))
     @rule(at=some, pause=pauses)
     def a_process_stands_still(self, at: int, pause: float) -> None:
-        self.run(self.cluster.stop(pick(self.running(), at)), pause)
+        self.run(self.cluster.stop(pick(self.frail(still=False), at)), pause)
 
-    @precondition(lambda self: self.standing_still())
+    @precondition(lambda self: self.frail(still=True))
     @rule(at=some, timers_first=yes_or_no)
     def a_process_goes_on(self, at: int, timers_first: bool) -> None:
-        self.run(self.cluster.go_on(pick(self.standing_still(), at), timers_first))
+        self.run(self.cluster.go_on(pick(self.frail(still=True), at), timers_first))
 
     # The store, and the ways to it
 
-    @precondition(lambda self: self.cluster.processes)
+    @precondition(lambda self: self.frail())
     @rule(at=some, answers_lost=yes_or_no, arrives=yes_or_no, pause=pauses)
     def a_process_is_cut_off(self, at: int, answers_lost: bool, arrives: bool, pause: float) -> None:
-        process = pick(self.cluster.processes, at)
+        process = pick(self.frail(), at)
         self.run(self.cluster.cut_off(process, answers_lost, arrives), pause)
 
     @precondition(lambda self: self.cut_off())
@@ -216,18 +223,19 @@ class ClusterMachine(RuleBasedStateMachine):
     def a_process_is_reconnected(self, at: int) -> None:
         self.run(self.cluster.reconnect(pick(self.cut_off(), at)))
 
-    @precondition(lambda self: self.cluster.processes)
+    @precondition(lambda self: self.frail())
     @rule(at=some, delays=st.lists(st.sampled_from([0.0, 0.05, 0.5, 2.0]), min_size=1, max_size=3))
     def a_way_is_slow(self, at: int, delays: list[float]) -> None:
-        self.run(self.cluster.slow_down(pick(self.cluster.processes, at), delays))
+        self.run(self.cluster.slow_down(pick(self.frail(), at), delays))
 
     @precondition(lambda self: not self.cluster.store_away)
-    @rule(arrives=yes_or_no, forgets=yes_or_no, pause=pauses)
-    def the_store_goes_away(self, arrives: bool, forgets: bool, pause: float) -> None:
-        self.run(self.cluster.take_store_away(arrives))
-        if forgets:
+    @rule(arrives=yes_or_no, forgets=st.sampled_from(["before", "meanwhile", "not"]), pause=pauses)
+    def the_store_goes_away(self, arrives: bool, forgets: str, pause: float) -> None:
+        if forgets == "before":
             self.run(self.cluster.wipe_store())
-        self.run(self.cluster.advance(pause))
+        self.run(self.cluster.take_store_away(arrives), pause)
+        if forgets == "meanwhile":
+            self.run(self.cluster.wipe_store())
 
     @precondition(lambda self: self.cluster.store_away)
     @rule(pause=pauses)
@@ -264,8 +272,9 @@ class ClusterMachine(RuleBasedStateMachine):
     def running(self) -> list[Process]:
         return [process for process in self.cluster.processes if not process.still]
 
-    def standing_still(self) -> list[Process]:
-        return [process for process in self.cluster.processes if process.still]
+    def frail(self, still: bool | None = None) -> list[Process]:
+        frail = self.cluster.processes[self.sound :]
+        return [process for process in frail if still in (None, process.still)]
 
     def cut_off(self) -> list[Process]:
         ways = [(process, process.store) for process in self.cluster.processes]

@@ -54,7 +54,7 @@ def test_while_the_store_is_away_the_page_says_that_nothing_is_known(monkeypatch
         def statuses(self, room, users):
             raise StoreUnavailable("unplugged")
 
-    monkeypatch.setattr("whosonline.presence.sync_store", Away)
+    monkeypatch.setattr("whosonline.presence.present", Away)
     ann = User.objects.create(username="ann")
     assert 'data-status="unknown">Unknown<' in render("{% presence user %}", user=ann)
 

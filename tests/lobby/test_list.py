@@ -138,7 +138,7 @@ def test_while_the_store_is_away_the_list_says_that_it_does_not_know(
     def away() -> None:
         raise StoreUnavailable("for a test")
 
-    monkeypatch.setattr(presence, "sync_store", away)
+    monkeypatch.setattr(presence, "present", away)
     page = get(visitor)
 
     assert {status(row) for row in rows(page).values()} == {("unknown", "Unknown")}

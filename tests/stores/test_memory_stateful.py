@@ -65,7 +65,7 @@ class Model:
             self.names[report.room, report.user] = report.profile
 
     def sweep_without_nodes(self, now: float) -> None:
-        if not self.deadlines:
+        if all(end <= now for end in self.deadlines.values()):
             self.touches = {touch: end for touch, end in self.touches.items() if end > now}
 
     def sweep(self, now: float) -> None:

@@ -22,6 +22,7 @@ from ..core.statuses import SITE, Status
 from ..core.views import Views
 from ..core.wire import CloseCode
 from ..stores.base import Snapshot, Store
+from ..stores.errors import StoreUnavailable
 from .clock import Clock, LoopClock, Timer
 from .connection import Connection, Kind, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
@@ -72,6 +73,7 @@ class Hub:
         self.policy = policy
         self.replica = Replica()
         self._follower = Follower(self.replica)
+        self._store = store
         self._site = site
         self._clock = clock or LoopClock()
         self._connections = Connections(policy.grace)
@@ -83,11 +85,12 @@ class Hub:
         )
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
-        self._held_timer: Timer | None = None
+        self._wait: asyncio.Task[None] | None = None
         # What happens to a session or a user while a socket of theirs is on its way must not be missed.
         self._expelled = Recent[None](HANDSHAKE)
         self._rechecked = Recent[None](HANDSHAKE)
         self._relisted = Recent[Profile](HANDSHAKE)
+        self._unsure_until = float("-inf")
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -110,9 +113,9 @@ class Hub:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()
         self._directories.stop()
-        for timer in (self._grace_timer, self._held_timer):
-            if timer is not None:
-                timer.cancel()
+        for waiting in (self._grace_timer, self._wait):
+            if waiting is not None:
+                waiting.cancel()
         await self._node.stop()
         for task in self._tasks:
             task.cancel()
@@ -155,8 +158,8 @@ class Hub:
         connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.count_for(user)))), Kind.UPDATE)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
-        if self._rechecked.holds(user, now):
-            self._spawn(self._recheck(self._connections.of_user(user)))
+        if self._rechecked.holds(user, now) or now < self._unsure_until:
+            self._spawn(self._recheck, self._connections.of_user(user))
 
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
@@ -223,14 +226,14 @@ class Hub:
         """Take over a snapshot.
 
         In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
-        every node had the time to find out and to announce its users: for a lease since the epoch began.
+        every node had the time to find out and to announce its users.
         """
         before = self._follower.epoch
         changed = self._follower.take_over(snapshot.cursor, snapshot.state)
-        if before is not None:
+        if before is not None or self._connections.count():
             self._make_good_what_was_missed(changed)
-            if before != self._follower.epoch:
-                self._release_held_later(self.policy.lease - snapshot.age)
+        if before not in (None, self._follower.epoch):
+            self._release_held_later()
         self._views.mark_all(changed)
         self._fanout.flush_soon()
 
@@ -239,7 +242,9 @@ class Hub:
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
                 self._last_seen.note(user, time.time())
-        self._spawn(self._recheck(self._connections.ids()))
+        # Sockets that are on their way now are asked about when they come.
+        self._unsure_until = self._clock.time() + HANDSHAKE
+        self._spawn(self._recheck, self._connections.ids())
         self._directories.reload()
 
     def on_entries(self, entries: Iterable[Entry]) -> None:
@@ -258,7 +263,7 @@ class Hub:
                     self._expel(self._connections.of_session(session))
                 case Recheck(user):
                     self._rechecked.add(user, None, self._clock.time())
-                    self._spawn(self._recheck(self._connections.of_user(user)))
+                    self._spawn(self._recheck, self._connections.of_user(user))
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
@@ -276,13 +281,31 @@ class Hub:
             self._last_seen.note(change.user, change.at)
         self._views.mark(change, before)
 
-    def _release_held_later(self, seconds: float) -> None:
-        if self._held_timer is not None:
-            self._held_timer.cancel()
-        self._held_timer = self._clock.call_at(self._clock.time() + seconds, self._release_held)
+    def _release_held_later(self) -> None:
+        if self._wait is not None:
+            self._wait.cancel()
+        self._wait = self._spawn(self._release_held)
 
-    def _release_held(self) -> None:
-        for gone in self._follower.release(time.time()):
+    async def _release_held(self) -> None:
+        """Wait until every node had the time to announce its users; then let those go whom nobody did.
+
+        That time is a lease during which the store could be reached. It is counted in steps: a process that
+        was stopped does not know what happened meanwhile.
+        """
+        waited, step = 0.0, self.policy.sweep
+        while self._follower.waits:
+            await self._clock.sleep(step)
+            waited = 0.0 if self._fanout.degraded else waited + step
+            if waited >= self.policy.lease:
+                await self._let_go()
+
+    async def _let_go(self) -> None:
+        try:
+            # What the log says of them may be on its way still.
+            snapshot = await self._store.snapshot()
+        except StoreUnavailable:
+            return
+        for gone in self._follower.release(snapshot.cursor, snapshot.state, time.time()):
             self._apply(gone)
         self._fanout.flush_soon()
 
@@ -326,7 +349,7 @@ class Hub:
         """Look up when the offline ones of the watched users were last seen."""
         if not connection.learning:
             connection.learning = True
-            self._spawn(self._learn(connection))
+            self._spawn(self._learn, connection)
 
     async def _learn(self, connection: Connection) -> None:
         # One at a time for each connection, of what it watches by then: to ask fast is in vain.
@@ -338,14 +361,15 @@ class Hub:
         finally:
             connection.learning = False
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(self._logged(work))
+    def _spawn(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._logged(work, *arguments))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _logged(self, work: Awaitable[None]) -> None:
+    async def _logged(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         try:
-            await work
+            await work(*arguments)
         except Exception:
             # The database is away, most likely; what was asked for is asked again by the next cause.
             logger.exception("a background step failed")

@@ -138,8 +138,8 @@ class Cluster:
         await process.store.hurry()
         await self.look()
 
-    async def slow_down(self, process: Process, delays: Sequence[float]) -> None:
-        process.store.slow_down(delays)
+    async def slow_down(self, process: Process, delays: Sequence[float], log_alone: bool = False) -> None:
+        process.store.slow_down(delays, log_alone)
         await self.look()
 
     async def take_store_away(self, arrives: bool) -> None:
@@ -236,6 +236,8 @@ class Cluster:
         self.renamed.add(user)
         if not self.store_away:
             self.sync.relist(user, now, was.key)
+        for process in self.processes:
+            process.store.gaps += self.store_away
         await self.look()
 
     # Time, and what is seen

@@ -30,7 +30,7 @@ class FaultyStore(MemoryStore):
         self._cut = asyncio.get_running_loop().create_future()
         # What is under way; whether it leads to the store, or back.
         self._ways: dict[asyncio.Future[None], bool] = {}
-        self._delays = cycle(NO_DELAY)
+        self._delays = self._log_delays = cycle(NO_DELAY)
         self.longest_delay = 0.0
         self.runs = asyncio.Event()
         """Whether the process runs, and so takes answers."""
@@ -56,10 +56,12 @@ class FaultyStore(MemoryStore):
         complete(self._cut)
         self._cut = asyncio.get_running_loop().create_future()
 
-    def slow_down(self, delays: Sequence[float]) -> None:
+    def slow_down(self, delays: Sequence[float], log_alone: bool) -> None:
         """Have every way to the store and back take this long, one after the other."""
-        self._delays = cycle(delays)
-        self.longest_delay = max(delays)
+        self._log_delays = cycle(delays)
+        if not log_alone:
+            self._delays = cycle(delays)
+            self.longest_delay = max(delays)
 
     def mend(self) -> None:
         """Put the way right, but for its delays."""
@@ -67,7 +69,7 @@ class FaultyStore(MemoryStore):
 
     async def hurry(self) -> None:
         """Have everything arrive that is under way, and delay nothing from now on."""
-        self.slow_down(NO_DELAY)
+        self.slow_down(NO_DELAY, log_alone=False)
         while self._ways:
             for way in list(self._ways):
                 complete(way)
@@ -98,15 +100,15 @@ class FaultyStore(MemoryStore):
         self.read = cursor
         batches = super().follow(cursor)
         while True:
-            batch = await self._carry(lambda: anext(batches))
+            batch = await self._carry(lambda: anext(batches), of_log=True)
             self.read = batch.cursor
             yield batch
 
-    async def _carry(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _carry(self, call: Callable[[], Awaitable[Answer]], of_log: bool = False) -> Answer:
         try:
             if self.outage or self.cut_off:
                 raise StoreUnavailable("out of reach")
-            answer = await self._unless_cut(self._there_and_back(call))
+            answer = await self._unless_cut(self._there_and_back(call, of_log))
         except Exception:
             await self.runs.wait()
             raise
@@ -123,22 +125,22 @@ class FaultyStore(MemoryStore):
         finally:
             task.cancel()
 
-    async def _there_and_back(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        await self._travel(there=True)
+    async def _there_and_back(self, call: Callable[[], Awaitable[Answer]], of_log: bool) -> Answer:
+        delays = self._log_delays if of_log else self._delays
+        await self._travel(next(delays), there=True)
         answer: Answer | StoreError
         try:
             answer = await call()
         except StoreError as refusal:
             answer = refusal
-        await self._travel(there=False)
+        await self._travel(next(delays), there=False)
         if self.answers_lost:
             raise StoreUnavailable("the answer was lost")
         if isinstance(answer, StoreError):
             raise answer
         return answer
 
-    async def _travel(self, there: bool) -> None:
-        delay = next(self._delays)
+    async def _travel(self, delay: float, there: bool) -> None:
         if not delay:
             return
         way: asyncio.Future[None] = asyncio.get_running_loop().create_future()

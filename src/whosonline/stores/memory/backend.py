@@ -173,9 +173,9 @@ class MemoryBackend:
             return self._refold((SITE, user), profile)
 
     def _sweep_without_nodes(self) -> None:
-        """End what is due before it is read, in a process without a hub: nobody sweeps there."""
-        if not self._nodes:
-            now = self._clock()
+        """End what is due before it is read, where no node lives: nobody sweeps there."""
+        now = self._clock()
+        if all(node.deadline <= now for node in self._nodes.values()):
             while self._touch_is_due(now):
                 self._sweep_touches(now)
 

@@ -31,18 +31,15 @@ class Calls:
         self.partitions = range(layout.partitions)
         self._address = address
         self._timeout = timeout
-        self._client = address.async_client(timeout)
-        # Reads that wait have connections of their own, which are patient; redis-py counts the wait as
-        # silence.
-        self._patient: Any = None
-        self._patience = 0.0
+        # By how long they wait for an answer: a client takes a longer silence than its own for a failure.
+        self._clients: dict[float, Any] = {}
 
     async def close(self) -> None:
         """End all connections; a later call makes new ones."""
+        clients, self._clients = self._clients, {}
         with told_as_unavailable():
-            for client in (self._client, self._patient):
-                if client is not None:
-                    await aclose(client)
+            for client in clients.values():
+                await aclose(client)
 
     async def run(self, name: str, partition: int, *arguments: Any) -> Any:
         """Run a script in a partition. Raises StoreUnavailable."""
@@ -50,12 +47,12 @@ class Calls:
         async with self._bounded():
             try:
                 try:
-                    return await self._client.execute_command(*by_hash)
+                    return await self._client().execute_command(*by_hash)
                 except redis.exceptions.NoScriptError:
-                    return await self._client.execute_command(*whole)
+                    return await self._client().execute_command(*whole)
             except redis.ReadOnlyError:
                 # A server that was demoted and kept its connections: the next call asks anew who is master.
-                await self._client.aclose()
+                await self._client().aclose()
                 raise
 
     async def run_in_all(self, name: str, *arguments: tuple[Any, ...]) -> list[Any]:
@@ -68,25 +65,24 @@ class Calls:
     async def epoch(self, partition: int) -> str | None:
         """Return the epoch's name; None where there is nothing at all."""
         async with self._bounded():
-            epoch = await self._client.hget(self.layout.keys(partition)[0], "epoch")
+            epoch = await self._client().hget(self.layout.keys(partition)[0], "epoch")
         return epoch.decode() if epoch is not None else None
 
     async def scan(self, partition: int, step: int) -> tuple[int, dict[bytes, bytes]]:
         """Return some records of present users, and the step that goes on; 0 at the end."""
         async with self._bounded():
-            answer: tuple[int, dict[bytes, bytes]] = await self._client.hscan(
+            answer: tuple[int, dict[bytes, bytes]] = await self._client().hscan(
                 self.layout.keys(partition)[2], step, count=READ_CHUNK
             )
         return answer
 
     async def read(self, partition: int, after: int, wait: float = 0.0) -> list[RawEntry]:
         """Return entries with greater sequence numbers; none if none came within so many seconds."""
-        client = self._patient_client(wait) if wait else self._client
         log = self.layout.keys(partition)[1]
         block = milliseconds(wait) if wait else None
         async with self._bounded(wait):
             # Behind every entry of this number, whatever its time.
-            answer = await client.xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
+            answer = await self._client(wait).xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
         return answer[0][1] if answer else []
 
     @asynccontextmanager
@@ -96,8 +92,7 @@ class Calls:
             async with asyncio.timeout(wait + 2 * self._timeout):
                 yield
 
-    def _patient_client(self, wait: float) -> Any:
-        if self._patient is None or wait > self._patience:
-            self._patience = wait
-            self._patient = self._address.async_client(wait + self._timeout)
-        return self._patient
+    def _client(self, wait: float = 0.0) -> Any:
+        if wait not in self._clients:
+            self._clients[wait] = self._address.async_client(wait + self._timeout)
+        return self._clients[wait]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -18,8 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from whosonline.core.statuses import SITE
 from whosonline.hub import fanout
+from whosonline.testing import clock
 
-from .simulation.cluster import USERS, Cluster
+from .simulation.cluster import FOR_EVER, USERS, Cluster
+from .simulation.loop import SimulationLoop, settle
 from .simulation.processes import Process
 from .simulation.tabs import Tab
 from .simulation.truth import check, come_to_rest
@@ -28,7 +31,7 @@ Thing = TypeVar("Thing")
 
 PROCESSES = 3
 TABS = 8
-BUSY = 15
+BUSY = 6
 """Steps for which it is not quiet."""
 
 some = st.integers(0, 11)
@@ -40,6 +43,8 @@ rooms = st.sampled_from(["doc:1", "doc:2"])
 bounds = st.sampled_from([None, None, "b", "c"])
 pauses = st.sampled_from([0.0, 0.5, 2.0, 5.0, 12.0])
 """Seconds before anything else happens."""
+lasts = st.sampled_from([1.0, 4.0, 8.0, 15.0, FOR_EVER])
+"""Seconds until it ends by itself."""
 watches = st.one_of(
     st.builds(lambda users: {"type": "watch", "users": sorted(users)}, st.sets(users)),
     st.builds(
@@ -61,9 +66,9 @@ def pick(things: Sequence[Thing], which: int) -> Thing:
 class ClusterMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        # A flush lets the loop have a turn after each frame, as one that is long does.
-        self.long_flushes = mock.patch.object(fanout, "YIELD_AFTER", -1.0)
-        self.runner = asyncio.Runner()
+        self.patches = ExitStack()
+        self.patches.enter_context(mock.patch.object(clock, "settle", settle))
+        self.runner = asyncio.Runner(loop_factory=SimulationLoop)
         self.cluster = Cluster()
         self.steps = 0
         self.sound = 0
@@ -77,7 +82,8 @@ class ClusterMachine(RuleBasedStateMachine):
         """Begin; nothing befalls some processes but what befalls the store."""
         self.sound = sound
         if long_flushes:
-            self.long_flushes.start()
+            # The loop has a turn after each frame.
+            self.patches.enter_context(mock.patch.object(fanout, "YIELD_AFTER", -1.0))
         for _ in range(PROCESSES):
             self.a_process_starts(cut_off=False, pause=1.0)
         for user, at in tabs:
@@ -90,7 +96,7 @@ class ClusterMachine(RuleBasedStateMachine):
         finally:
             self.run(self.cluster.end())
             self.runner.close()
-            self.long_flushes.stop()
+            self.patches.close()
 
     @precondition(lambda self: self.steps >= BUSY)
     @rule()
@@ -129,9 +135,10 @@ class ClusterMachine(RuleBasedStateMachine):
     def log_in(self, user: str, device: str, ttl: float) -> None:
         self.run(self.cluster.log_in(user, device, ttl))
 
-    @rule(user=users, device=devices)
-    def log_out(self, user: str, device: str) -> None:
-        self.run(self.cluster.log_out(user, device))
+    @precondition(lambda self: self.cluster.tabs)
+    @rule(which=some)
+    def log_out(self, which: int) -> None:
+        self.run(self.cluster.log_out(self.tab(which).user, self.tab(which).session))
 
     @rule(user=users, letter=st.sampled_from("abc"))
     def rename(self, user: str, letter: str) -> None:
@@ -198,9 +205,9 @@ class ClusterMachine(RuleBasedStateMachine):
                 self.run(self.cluster.connect(tab, pick(self.running(), then_at)))
 
     @precondition(lambda self: self.frail(still=False))
-    @rule(at=some, pause=pauses)
-    def a_process_stands_still(self, at: int, pause: float) -> None:
-        self.run(self.cluster.stop(pick(self.frail(still=False), at)), pause)
+    @rule(at=some, lasts=lasts, pause=pauses)
+    def a_process_stands_still(self, at: int, lasts: float, pause: float) -> None:
+        self.run(self.cluster.stop(pick(self.frail(still=False), at), lasts), pause)
 
     @precondition(lambda self: self.frail(still=True))
     @rule(at=some, timers_first=yes_or_no)
@@ -210,10 +217,9 @@ class ClusterMachine(RuleBasedStateMachine):
     # The store, and the ways to it
 
     @precondition(lambda self: self.frail())
-    @rule(at=some, answers_lost=yes_or_no, arrives=yes_or_no, pause=pauses)
-    def a_process_is_cut_off(self, at: int, answers_lost: bool, arrives: bool, pause: float) -> None:
-        process = pick(self.frail(), at)
-        self.run(self.cluster.cut_off(process, answers_lost, arrives), pause)
+    @rule(at=some, answers_lost=yes_or_no, arrives=yes_or_no, lasts=lasts)
+    def a_process_is_cut_off(self, at: int, answers_lost: bool, arrives: bool, lasts: float) -> None:
+        self.run(self.cluster.cut_off(pick(self.frail(), at), answers_lost, arrives, lasts))
 
     @precondition(lambda self: self.cut_off())
     @rule(at=some)
@@ -230,11 +236,13 @@ class ClusterMachine(RuleBasedStateMachine):
         self.run(self.cluster.slow_down(pick(self.frail(), at), delays, log_alone))
 
     @precondition(lambda self: not self.cluster.store_away)
-    @rule(arrives=yes_or_no, forgets=st.sampled_from(["before", "meanwhile", "not"]), pause=pauses)
-    def the_store_goes_away(self, arrives: bool, forgets: str, pause: float) -> None:
+    @rule(
+        arrives=yes_or_no, forgets=st.sampled_from(["before", "meanwhile", "not"]), lasts=lasts, pause=pauses
+    )
+    def the_store_goes_away(self, arrives: bool, forgets: str, lasts: float, pause: float) -> None:
         if forgets == "before":
             self.run(self.cluster.wipe_store())
-        self.run(self.cluster.take_store_away(arrives), pause)
+        self.run(self.cluster.take_store_away(arrives, lasts), pause)
         if forgets == "meanwhile":
             self.run(self.cluster.wipe_store())
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
 from whosonline.hub.connection import Connection
 from whosonline.stores.memory import MemoryBackend, MemorySyncStore
-from whosonline.testing.clock import ManualClock, settle
+from whosonline.testing.clock import ManualClock
 
 from ..conftest import People
+from .loop import settle
 from .processes import Process
 from .promises import CERTAIN_GRACE, Promises
 from .tabs import Handshake, Tab
@@ -20,6 +21,7 @@ USERS = ("ann", "bob", "cid", "dee")
 LOG_LENGTH = 12
 STEP = 0.5
 """Seconds between two looks."""
+FOR_EVER = float("inf")
 PATIENCE = 50.0
 """Seconds after which a browser has given up a socket that does not open."""
 
@@ -59,7 +61,7 @@ class Cluster:
         self.tabs: list[Tab] = []
         self.store_away = False
         self._dead: list[Process] = []
-        self._ending: list[asyncio.Future[None]] = []
+        self._under_way: list[asyncio.Future[None]] = []
         self.renamed: set[str] = set()
         """Since it was quiet."""
         self.misnamed: set[str] = set()
@@ -92,11 +94,17 @@ class Cluster:
         """End a process as a restart does."""
         self._bury(process)
         # A store that is slow to answer holds it up.
-        self._ending.append(asyncio.ensure_future(process.hub.stop()))
+        self._under_way.append(asyncio.ensure_future(process.hub.stop()))
         await self.look()
 
-    async def stop(self, process: Process) -> None:
+    async def stop(self, process: Process, lasts: float = FOR_EVER) -> None:
         process.stop()
+
+        def go_on() -> None:
+            if process.serves and process.still:
+                self._under_way.append(asyncio.ensure_future(process.go_on(timers_first=False)))
+
+        self._after(lasts, go_on)
         await self.look()
 
     async def go_on(self, process: Process, timers_first: bool) -> None:
@@ -120,13 +128,16 @@ class Cluster:
 
     # The store, and the ways to it
 
-    async def cut_off(self, process: Process, answers_lost: bool, arrives: bool) -> None:
+    async def cut_off(
+        self, process: Process, answers_lost: bool, arrives: bool, lasts: float = FOR_EVER
+    ) -> None:
         """Cut one process off the store, or lose the answers alone."""
         if answers_lost:
             process.store.answers_lost = True
         else:
             process.store.cut_off = True
             await process.store.cut(arrives)
+        self._after(lasts, process.store.mend)
         await self.look()
 
     async def reconnect(self, process: Process) -> None:
@@ -142,18 +153,22 @@ class Cluster:
         process.store.slow_down(delays, log_alone)
         await self.look()
 
-    async def take_store_away(self, arrives: bool) -> None:
+    async def take_store_away(self, arrives: bool, lasts: float = FOR_EVER) -> None:
         self.store_away = True
         for process in self.processes:
             process.store.outage = True
             await process.store.cut(arrives)
+        self._after(lasts, self._end_outage)
         await self.look()
 
     async def bring_store_back(self) -> None:
+        self._end_outage()
+        await self.look()
+
+    def _end_outage(self) -> None:
         self.store_away = False
         for process in self.processes:
             process.store.outage = False
-        await self.look()
 
     async def restart_store(self, arrives: bool) -> None:
         """Restart it with its data."""
@@ -178,7 +193,7 @@ class Cluster:
     async def open_tab(
         self, user: str, device: str, process: Process, idle: bool = False, slowly: bool = False
     ) -> Tab:
-        session = self._sessions.setdefault((user, device), f"{user}'s {device}")
+        session = self._sessions.setdefault((user, device), f"{user}'s {device} at {self.clock.time()}")
         tab = Tab(user, session, idle, self.promises)
         self.tabs.append(tab)
         await self.connect(tab, process, slowly)
@@ -212,18 +227,19 @@ class Cluster:
         await self.look()
 
     async def log_in(self, user: str, device: str, ttl: float) -> None:
-        await self.log_out(user, device)
+        """Begin another session on a device, and end the one before, if any."""
+        if (user, device) in self._sessions:
+            await self.log_out(user, self._sessions[user, device])
         session = self._sessions[user, device] = f"{user}'s {device} at {self.clock.time()}"
         if not self.store_away:
             self.sync.touch(user, self.database.listed[user], session, ttl)
             self.touches[session] = Touch(user, self.clock.time() + ttl)
         await self.look()
 
-    async def log_out(self, user: str, device: str) -> None:
-        session = self._sessions.pop((user, device), None)
-        if session is None:
-            return
+    async def log_out(self, user: str, session: str) -> None:
+        """End a session; while the store is away it is not told."""
         self.database.ended.add(session)
+        self._sessions = {device: name for device, name in self._sessions.items() if name != session}
         if not self.store_away:
             self.sync.expel(session, user)
             self.touches.pop(session, None)
@@ -241,6 +257,9 @@ class Cluster:
         await self.look()
 
     # Time, and what is seen
+
+    def _after(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.clock.call_at(self.clock.time() + seconds, callback)
 
     async def advance(self, seconds: float) -> None:
         while seconds > 0:

@@ -9,11 +9,14 @@ from functools import partial
 from whosonline.core.policy import Policy
 from whosonline.hub.hub import Hub, Site
 from whosonline.stores.memory import MemoryBackend
-from whosonline.testing.clock import ManualClock, ManualTimer, settle
+from whosonline.testing.clock import ManualClock, ManualTimer
 
 from .store import FaultyStore, complete
 
 POLICY = Policy()
+
+ANSWERS_TAKEN = 20
+"""Turns of the loop after which a process has taken the answers that were waiting for it."""
 
 
 class ProcessClock:
@@ -87,7 +90,8 @@ class Process:
         inbox, self._inbox = self._inbox, []
         for event in inbox:
             event()
-        await settle()
+        for _ in range(ANSWERS_TAKEN):
+            await asyncio.sleep(0)
         self.clock.go_on()
 
     def kill(self) -> None:

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from whosonline.core.entries import Batch, Cursor
 from whosonline.stores.errors import StoreError, StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
-from whosonline.testing.clock import ManualClock, settle
+from whosonline.testing.clock import ManualClock
+
+from .loop import settle
 
 Answer = TypeVar("Answer")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from hashlib import sha1
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,8 +14,10 @@ from whosonline.stores.base import Store
 from whosonline.stores.redis import Address, RedisStore
 from whosonline.stores.redis.handles import CHUNK
 from whosonline.stores.redis.layout import Layout
-from whosonline.stores.redis.scripts import Script, script
+from whosonline.stores.redis.scripts import Script
 from whosonline.testing.contract import Cluster, StoreContract
+
+from .redis_time import TOLD, script_at
 
 
 class RealCluster(Cluster):
@@ -60,11 +61,7 @@ class ShiftedCluster(RealCluster):
         self._shift += round(seconds * 1_000_000)
 
     def _shifted(self, name: str) -> Script:
-        told = "local micros = time[1] * 1000000 + time[2]"
-        source = script(name).source
-        assert told in source
-        source = source.replace(told, f"{told} + {self._shift}")
-        return Script(source, sha1(source.encode()).hexdigest())
+        return script_at(name, f"{TOLD} + {self._shift}")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha1
 from pathlib import Path
 from unittest import mock
 from uuid import uuid4
@@ -14,11 +13,10 @@ from tests.redis_servers import RedisServer
 from whosonline.stores.base import Store
 from whosonline.stores.redis import Address, RedisStore
 from whosonline.stores.redis.layout import Layout
-from whosonline.stores.redis.scripts import Script, script
+from whosonline.stores.redis.scripts import Script
 
+from .redis_time import script_at
 from .test_memory_stateful import StoreMachine
-
-TOLD = "local micros = time[1] * 1000000 + time[2]"
 
 
 class RedisStoreMachine(StoreMachine):
@@ -26,7 +24,6 @@ class RedisStoreMachine(StoreMachine):
 
     def begin(self) -> None:
         self._layout = Layout(uuid4().hex)
-        self._made: list[RedisStore] = []
         self._patches = [
             mock.patch("whosonline.stores.redis.layout.script", self._frozen),
             # The model's nodes do not rely on one another.
@@ -36,8 +33,7 @@ class RedisStoreMachine(StoreMachine):
             patch.start()
 
     def store(self) -> Store:
-        self._made.append(RedisStore(Address.parse(self.url), self._layout))
-        return self._made[-1]
+        return RedisStore(Address.parse(self.url), self._layout)
 
     def teardown(self) -> None:
         try:
@@ -47,10 +43,7 @@ class RedisStoreMachine(StoreMachine):
                 patch.stop()
 
     def _frozen(self, name: str) -> Script:
-        source = script(name).source
-        assert TOLD in source
-        source = source.replace(TOLD, f"local micros = {round(self.clock.wall() * 1_000_000)}")
-        return Script(source, sha1(source.encode()).hexdigest())
+        return script_at(name, str(round(self.clock.wall() * 1_000_000)))
 
 
 def test_redis_holds_what_it_was_told(tmp_path: Path):

@@ -102,7 +102,7 @@ class Hub:
     @property
     def ready(self) -> bool:
         """Whether the store is reached, and what this node knows is up to date."""
-        return self._follower.epoch is not None and not self._fanout.degraded
+        return self.knows and not self._fanout.degraded
 
     @property
     def knows(self) -> bool:

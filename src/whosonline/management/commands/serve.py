@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...conf import get_settings, shown_store
+from ...conf import MEMORY, get_settings, shown_store
 from ...core.statuses import SITE
 from ...runtime import sync_store
 from ...server import CannotServe, load_application, run, run_workers
@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
         if workers < 1:
             raise CommandError(f"--workers must be 1 or more, not {workers}")
-        if workers > 1 and get_settings().store.startswith("memory:"):
+        if workers > 1 and get_settings().store == MEMORY:
             raise CommandError(
                 f"--workers {workers} needs a store that all share; with the one in memory each would know "
                 "its own visitors only: set WHOSONLINE['STORE'] (for the lobby: REDIS_URL)"

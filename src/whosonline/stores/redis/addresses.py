@@ -20,10 +20,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
-from redis.retry import Retry
 
 SERVICE = "mymaster"
 """The service that Sentinel's own documentation and configuration begin with."""
@@ -59,9 +57,10 @@ class Address:
                 f"{shown!r} is no address of a Redis: it begins with redis://, rediss://, unix://, "
                 "redis+sentinel:// or redis+cluster://"
             )
-        _, tls, kind, rest = match.groups()
+        name, tls, kind, rest = match.groups()
+        scheme = f"redis{tls}" if name else "unix"
         try:
-            return cls._parse(kind or "single", shown, "unix" if _ is None else f"redis{tls}", rest)
+            return cls._parse(kind or "single", shown, scheme, rest)
         except (ValueError, TypeError) as error:
             raise BadAddress(
                 f"{shown!r} is no address of a Redis: {_without_passwords(str(error))}"
@@ -108,29 +107,26 @@ class Address:
         Args:
             timeout: Seconds that an answer may take.
         """
-        options = self._options(timeout, Retry(NoBackoff(), 1, (redis.ConnectionError,)))
-        if self.kind == "cluster":
-            nodes = [redis.cluster.ClusterNode(host, port) for host, port in self.hosts]
-            return redis.RedisCluster(startup_nodes=nodes, **options)
-        if self.kind == "sentinel":
-            sentinel = redis.Sentinel(self.hosts, sentinel_kwargs=self._for_sentinels(options), **options)
-            return sentinel.master_for(self.service)
-        return redis.Redis.from_pool(redis.ConnectionPool(**options))
+        return self._client(redis, timeout)
 
     def async_client(self, timeout: float) -> Any:
         """Return a client for the loop that first uses it."""
-        options = self._options(timeout, AsyncRetry(NoBackoff(), 1, (redis.ConnectionError,)))
-        if self.kind == "cluster":
-            nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in self.hosts]
-            return redis.asyncio.RedisCluster(startup_nodes=nodes, **options)
-        if self.kind == "sentinel":
-            sentinel = redis.asyncio.Sentinel(
-                self.hosts, sentinel_kwargs=self._for_sentinels(options), **options
-            )
-            return sentinel.master_for(self.service)
-        return redis.asyncio.Redis.from_pool(redis.asyncio.ConnectionPool(**self._async_class(options)))
+        return self._client(redis.asyncio, timeout)
 
-    def _options(self, timeout: float, retry: Any) -> dict[str, Any]:
+    def _client(self, library: Any, timeout: float) -> Any:
+        """Return a client of redis, or of redis.asyncio, which has everything under the same names."""
+        options = self._options(library, timeout)
+        if self.kind == "cluster":
+            nodes = [library.cluster.ClusterNode(host, port) for host, port in self.hosts]
+            return library.RedisCluster(startup_nodes=nodes, **options)
+        if self.kind == "sentinel":
+            sentinel = library.Sentinel(self.hosts, sentinel_kwargs=self._for_sentinels(options), **options)
+            return sentinel.master_for(self.service)
+        if kind := options.get("connection_class"):
+            options["connection_class"] = getattr(library.connection, kind.__name__)
+        return library.Redis.from_pool(library.ConnectionPool(**options))
+
+    def _options(self, library: Any, timeout: float) -> dict[str, Any]:
         """Return what every client is made with; redis-py's own defaults change with its releases."""
         return {
             "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
@@ -139,7 +135,7 @@ class Address:
             "health_check_interval": 0,
             # Once more on a new connection, at once: an old one may have been ended from the other side.
             # Whoever calls decides about further tries, and knows how long it may take.
-            "retry": retry,
+            "retry": library.retry.Retry(NoBackoff(), 1, (redis.ConnectionError,)),
             # The older protocol: nothing here needs the newer, and nothing is pushed over it.
             "protocol": 2,
             **({} if "path" in self.options else {"socket_keepalive": True}),
@@ -149,13 +145,6 @@ class Address:
     def _for_sentinels(self, options: dict[str, Any]) -> dict[str, Any]:
         own = {"username", "password", "db"}
         return {key: value for key, value in options.items() if key not in own} | self.sentinel_options
-
-    @staticmethod
-    def _async_class(options: dict[str, Any]) -> dict[str, Any]:
-        same = options.get("connection_class")
-        if same is None:
-            return options
-        return options | {"connection_class": getattr(redis.asyncio.connection, same.__name__)}
 
 
 def _without_passwords(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 
 import msgspec
 
@@ -14,8 +15,17 @@ from ..base import NodeStatus, StoreStatus
 pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 
-EPOCH, CHANGE, LISTING, RECHECK, EXPEL = range(5)
-"""What an entry begins with. The first is in no batch: with it an epoch begins."""
+
+class Kind(IntEnum):
+    """What an entry begins with."""
+
+    EPOCH = 0
+    """In no batch: with it an epoch begins."""
+    CHANGE = 1
+    LISTING = 2
+    RECHECK = 3
+    EXPEL = 4
+
 
 STATUSES = (Status.OFFLINE, Status.AWAY, Status.ONLINE)
 """By their numbers in the scripts: the fold of several is the greatest."""
@@ -35,36 +45,36 @@ def pack_reports(reports: Iterable[Report]) -> bytes:
 def pack_entry(entry: Listing | Recheck | Expel) -> bytes:
     match entry:
         case Listing(user, profile, was):
-            return pack((LISTING, user, profile, was))
+            return pack((Kind.LISTING, user, profile, was))
         case Recheck(user):
-            return pack((RECHECK, user))
+            return pack((Kind.RECHECK, user))
         case Expel(session):
-            return pack((EXPEL, session))
+            return pack((Kind.EXPEL, session))
 
 
 def unpack_entry(packed: bytes) -> Entry | None:
     """Return an entry of the log; None for the one with which an epoch begins."""
     match _unpack(packed):
-        case [4, session]:
-            return Expel(session)
-        case [3, user]:
-            return Recheck(user)
-        case [2, user, profile, was]:
+        case [Kind.CHANGE, *change]:
+            return _change(*change)
+        case [Kind.LISTING, user, profile, was]:
             return Listing(user, Profile(*profile) if profile is not None else None, was)
-        case [1, room, user, status, key, name, at]:
-            return Change(room, user, STATUSES[status], Profile(key, name), at)
-        case [0, _]:
+        case [Kind.RECHECK, user]:
+            return Recheck(user)
+        case [Kind.EXPEL, session]:
+            return Expel(session)
+        case [Kind.EPOCH, _]:
             return None
         case other:
             raise ValueError(f"the log holds an entry that nobody knows: {other!r}")
 
 
 def unpack_changes(packed: Sequence[bytes]) -> list[Change]:
-    changes = []
-    for one in packed:
-        _, room, user, status, key, name, at = _unpack(one)
-        changes.append(Change(room, user, STATUSES[status], Profile(key, name), at))
-    return changes
+    return [_change(*_unpack(one)[1:]) for one in packed]
+
+
+def _change(room: str, user: str, status: int, key: str, name: str, at: float) -> Change:
+    return Change(room, user, STATUSES[status], Profile(key, name), at)
 
 
 def unpack_presence(record: bytes) -> Presence:

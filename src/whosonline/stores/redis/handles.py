@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
@@ -64,18 +63,13 @@ class RedisStore(Store):
             self._sync.close()
 
     async def report(self, reports: Sequence[Report]) -> list[Change]:
-        by_partition = defaultdict(list)
-        for report in reports:
-            by_partition[self._layout.of(report.user)].append(report)
         changes: list[Change] = []
-        for partition, its in by_partition.items():
-            for start in range(0, len(its), CHUNK):
-                packed = codec.pack_reports(its[start : start + CHUNK])
-                serial = next(self._serials)
-                caused = await self._calls.run("report", partition, self._node, serial, packed)
-                if caused is None:
-                    raise NodeExpelled(f"node {self._node!r} has no lease")
-                changes += codec.unpack_changes(caused)
+        for partition, some in self._layout.chunks(reports, lambda report: report.user, CHUNK):
+            packed, serial = codec.pack_reports(some), next(self._serials)
+            caused = await self._calls.run("report", partition, self._node, serial, packed)
+            if caused is None:
+                raise NodeExpelled(f"node {self._node!r} has no lease")
+            changes += codec.unpack_changes(caused)
         return changes
 
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:

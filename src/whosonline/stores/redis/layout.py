@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -14,6 +15,8 @@ from .keys import keys_of, partition_of
 from .scripts import script
 
 Command = tuple[Any, ...]
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,17 @@ class Layout:
         """Return the partition of a user."""
         return partition_of(user, self.partitions)
 
+    def chunks(
+        self, things: Iterable[Thing], user_of: Callable[[Thing], str], size: int
+    ) -> Iterator[tuple[int, list[Thing]]]:
+        """Yield what is about users by partition, so many at a time at most, in the order given."""
+        by_partition = defaultdict(list)
+        for thing in things:
+            by_partition[self.of(user_of(thing))].append(thing)
+        for partition, its in by_partition.items():
+            for start in range(0, len(its), size):
+                yield partition, its[start : start + size]
+
     def keys(self, partition: int) -> list[str]:
         return keys_of(self.prefix, partition)
 
@@ -50,7 +64,7 @@ REFUSALS = (
     redis.exceptions.NoPermissionError,
     redis.exceptions.AuthenticationWrongNumberOfArgsError,
 )
-
+"""What servers say that will not have us."""
 
 PASSING = ("READONLY", "OOM", "NOREPLICAS", "MISCONF", "BUSY", "UNBLOCKED", "LOADING", "MASTERDOWN")
 """What servers say that will not have us now, but may soon."""

@@ -14,9 +14,12 @@ class Script(NamedTuple):
     source: str
     sha: str
 
+    @classmethod
+    def of(cls, source: str) -> Script:
+        return cls(source, sha1(source.encode()).hexdigest())
+
 
 @cache
 def script(name: str) -> Script:
     """Return a script, what every script begins with included."""
-    source = (FOLDER / "lib.lua").read_text() + (FOLDER / f"{name}.lua").read_text()
-    return Script(source, sha1(source.encode()).hexdigest())
+    return Script.of((FOLDER / "lib.lua").read_text() + (FOLDER / f"{name}.lua").read_text())

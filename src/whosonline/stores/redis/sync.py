@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from threading import Lock
 from typing import Any
@@ -64,15 +63,10 @@ class RedisSyncStore(SyncStore):
         self._run("append", self._layout.of(user), codec.pack_entry(Listing(user, profile, was)))
 
     def statuses(self, room: str, users: Iterable[str]) -> Mapping[str, Presence]:
-        by_partition = defaultdict(list)
-        for user in users:
-            by_partition[self._layout.of(user)].append(user)
         found: dict[str, Presence] = {}
-        for partition, all_of_it in by_partition.items():
-            for start in range(0, len(all_of_it), ASKED_AT_ONCE):
-                some = all_of_it[start : start + ASKED_AT_ONCE]
-                records = self._run("statuses", partition, room, *some)
-                found.update(codec.as_dict(zip(some, records, strict=True)))
+        for partition, some in self._layout.chunks(users, str, ASKED_AT_ONCE):
+            records = self._run("statuses", partition, room, *some)
+            found.update(codec.as_dict(zip(some, records, strict=True)))
         return found
 
     def count(self, room: str) -> int:

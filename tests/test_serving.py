@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -31,6 +32,28 @@ async def test_a_server_that_is_ended_tells_every_socket_to_come_back(tmp_path: 
             assert [await closed(tab) for tab in tabs] == [1012] * 3
             assert await ending == (0 if by is signal.SIGINT else -signal.SIGTERM)
         assert not any(word in server.output() for word in QUIET), server.output()
+
+
+async def test_sockets_that_are_talking_when_the_server_ends_are_told_to_come_back_too(tmp_path: Path):
+    async def talk(tab: aiohttp.ClientWebSocketResponse) -> None:
+        # What is on its way when the server hangs up has the kernel reset the connection, unless it waits.
+        with suppress(ConnectionError):
+            while not tab.closed:
+                await tab.ping()
+                await asyncio.sleep(0)
+
+    with Server(tmp_path, {"CONNECTIONS_PER_USER": 30}) as server:
+        async with Person(server.url, "ann") as ann:
+            await ann.sign_up()
+            tabs = [await ann.socket() for _ in range(30)]
+            async with asyncio.TaskGroup() as talking:
+                for tab in tabs:
+                    await hear(tab, type="welcome")
+                    talking.create_task(talk(tab))
+                ending = talking.create_task(asyncio.to_thread(server.stop))
+                codes = await asyncio.gather(*(closed(tab) for tab in tabs))
+            assert codes == [1012] * len(tabs)
+            assert await ending == 0
 
 
 async def test_a_peer_that_reads_nothing_does_not_hold_up_the_end(tmp_path: Path):

@@ -99,6 +99,12 @@ def get_hub() -> Hub:
     return _Running.hub
 
 
+async def send_away() -> None:
+    """Have the sockets of the running loop's hub, if there is one, come back to another server."""
+    if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():
+        await _Running.hub.send_away()
+
+
 async def stop_hub() -> None:
     """End the hub of the running loop, if there is one."""
     hub, _Running.hub = _Running.hub, None

@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -25,6 +26,9 @@ GRACEFUL_SHUTDOWN = 5
 
 SETTLE = 0.1
 """Seconds in which a server that accepts no more hears those it has just accepted."""
+
+FAREWELL = 2.0
+"""Seconds in which a server that goes waits for its sockets to answer that they have heard it."""
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
@@ -142,7 +146,22 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
             for server in self.servers:
                 server.close()
             await asyncio.sleep(SETTLE)
+            await self._send_away()
             await super().shutdown(sockets)
+
+        async def _send_away(self) -> None:
+            # uvicorn hangs up without waiting for an answer. If something of the peer's is unread by then, or
+            # on its way, the kernel resets the connection, and the peer may never read why it ended.
+            deadline = time.monotonic() + FAREWELL
+            while self._sockets() and time.monotonic() < deadline:
+                from .runtime import send_away  # not above: a worker imports this before Django is set up
+
+                await send_away()  # again: some were on their way in
+                await asyncio.sleep(0.02)
+
+        def _sockets(self) -> bool:
+            kind: Any = self.config.ws_protocol_class
+            return any(isinstance(connection, kind) for connection in self.server_state.connections)
 
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -8,27 +8,32 @@ from pathlib import Path
 
 from .site import Node, Site, World, until
 
-WORKERS = 3
-PEOPLE = 30
-TABS = 5
+WORKERS = 4
+PEOPLE = 50
+TABS = 40
 
 
 async def test_a_rolling_restart_shows_nobody_as_offline_and_everybody_comes_back(tmp_path: Path):
-    with Site(tmp_path, nodes=1, policy={}, command=("serve", "--workers", str(WORKERS))) as site:
+    with Site(
+        tmp_path,
+        nodes=1,
+        policy={"CONNECTIONS_PER_USER": TABS * WORKERS},
+        command=("serve", "--workers", str(WORKERS)),
+    ) as site:
         async with World(site) as world:
             (node,) = site.nodes
             people = await world.visitors_named(*(f"user{number}-" for number in range(PEOPLE)))
             # Within a second: what the browser module does when the server says that it goes.
             tabs = [world.open(person, node, returns=1.0) for person in people for _ in range(TABS)]
-            await world.settles(20)
+            await world.settles(40)
             old = workers(node)
             assert len(old) == WORKERS
             for tab in tabs:
                 tab.offline.clear()
 
             node.signal(signal.SIGHUP)
-            await until(lambda: not old & workers(node), 30)
-            await world.settles(20)
+            await until(lambda: not old & workers(node), 60)
+            await world.settles(40)
 
             assert all(tab.closes and set(tab.closes) == {1012} for tab in tabs)
             assert not any(tab.showed_offline(people) for tab in tabs)

@@ -48,6 +48,9 @@ class Site:
 RECHECK_CHUNK = 100
 """Connections that the site is asked about at once."""
 
+CLOSE_CHUNK = 50
+"""Connections that are closed in one turn of the loop."""
+
 RECHECK_RETRY = 5.0
 """Seconds until the site is asked again when it could not answer."""
 
@@ -167,6 +170,14 @@ class Hub:
         self._views.part(connection)
         self._connections.close(connection, self._clock.time())
         self._schedule_grace()
+
+    async def send_away(self) -> None:
+        """Have every socket come back, to another server: this one is going."""
+        connections: list[Any] = self._connections.ids()
+        for number, connection in enumerate(connections):
+            connection.close(CloseCode.GOING)
+            if number % CLOSE_CHUNK == 0:
+                await asyncio.sleep(0)
 
     def handle(self, connection: Connection, message: wire.ClientMessage) -> None:
         """Do what a client asks for.

@@ -38,7 +38,7 @@ def test_a_setting_reaches_the_policy(settings):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"GRACEFUL": 1}, "unknown keys: GRACEFUL. Known are: BAD_MESSAGES"),
+        ({"GRACEFUL": 1}, "unknown keys: GRACEFUL. Known are: ARRIVALS_WAITING"),
         ({"grace": 1}, "unknown keys: grace"),
         ({1: 1}, "unknown keys: 1"),
         ({"LEASE": 5}, "lease (5 s) must be more than 2 × beat (3.0 s)"),

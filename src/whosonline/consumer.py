@@ -6,33 +6,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.http import parse_cookie
 
-from . import directory
+from . import resume
 from .core import wire
 from .core.limits import Strikes, TokenBucket
 from .core.policy import Policy
 from .core.wire import BadMessage, CloseCode, ErrorCode
+from .hub.arrivals import TryLater
 from .hub.connection import Connection, frame
-from .hub.hub import Hub, SessionEnded, TooManyConnections
+from .hub.hub import Hub, NodeFull, SessionEnded, TooManyConnections
 from .origins import origin_allowed
 from .runtime import get_hub
-from .sessions import Visitor, session_name, visitor_of
+from .sessions import Visitor, session_name
 
 logger = logging.getLogger(__name__)
-
-# Threads of its own: no page, and nothing that the hub reads or writes, can hold up a handshake.
-_look_up = database_sync_to_async(
-    visitor_of,
-    thread_sensitive=False,
-    executor=ThreadPoolExecutor(max_workers=2, thread_name_prefix="whosonline-handshake"),
-)
 
 STRIKE_SPAN = 60.0
 """Seconds within which bad messages add up."""
@@ -90,27 +82,48 @@ class PresenceConsumer:
         scope = self._scope
         del self._scope
         headers = dict(scope["headers"])
-        allowed = _origin_allowed(headers, secure=scope.get("scheme") == "wss")
-        # Looked up before the handshake ends, so that what the client sends first finds it done.
-        visitor = await _look_up(_session_key(headers)) if allowed else None
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+        key = _session_key(headers) or ""
+        session = session_name(key)
+        visitor: Visitor | None = None
+        if not _origin_allowed(headers, secure=scope.get("scheme") == "wss"):
+            self._closing = CloseCode.NOT_ALLOWED
+        else:
+            visitor = await self._visitor(hub, key, session, query.get("resume"))
         offered = wire.SUBPROTOCOL in scope.get("subprotocols", ())
         await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
         # Refusals come after the handshake: a browser shows no code for one that failed.
-        if not allowed:
-            self._closing = CloseCode.NOT_ALLOWED
-        elif visitor is None:
-            self._closing = CloseCode.NOT_LOGGED_IN
-        else:
-            return self._open(hub, visitor, idle=_begins_idle(scope))
-        return None
+        if visitor is None:
+            return None
+        connection = hub.connection(visitor.user, session, key, self._send, self._close, visitor.expires)
+        return self._open(hub, connection, visitor, idle=query.get("idle") == "1")
 
-    def _open(self, hub: Hub, visitor: Visitor, idle: bool) -> Connection | None:
-        key = visitor.session_key
-        user = str(visitor.user.pk)
-        connection = hub.connection(user, session_name(key), key, self._send, self._close)
+    async def _visitor(self, hub: Hub, key: str, session: str, resumed: str | None) -> Visitor | None:
+        """Return who comes with a session's key; or note why nobody is let in.
+
+        Asked before the handshake ends, so that what the client sends first finds it answered.
+        """
+        if hub.full:
+            self._closing = CloseCode.TRY_LATER
+            return None
+        token = resume.read(resumed, session) if resumed else None
+        if token is not None and hub.believes(token):
+            return Visitor(token.user, token.profile, expires=token.expires)
+        try:
+            visitor: Visitor | None = await hub.arrivals.who(key) if key else None
+        except TryLater:
+            self._closing = CloseCode.TRY_LATER
+            return None
+        if visitor is None:
+            self._closing = CloseCode.NOT_LOGGED_IN
+        return visitor
+
+    def _open(self, hub: Hub, connection: Connection, visitor: Visitor, idle: bool) -> Connection | None:
         touched = visitor.touched_until > time.time()
         try:
-            hub.open(connection, directory.profile(visitor.user), touched=touched, idle=idle)
+            hub.open(connection, visitor.profile, touched=touched, idle=idle)
+        except NodeFull:
+            self._closing = CloseCode.TRY_LATER
         except SessionEnded:
             self._closing = CloseCode.NOT_LOGGED_IN
         except TooManyConnections:
@@ -171,10 +184,6 @@ def _origin_allowed(headers: dict[bytes, bytes], secure: bool) -> bool:
         secure,
         settings.CSRF_TRUSTED_ORIGINS,
     )
-
-
-def _begins_idle(scope: Any) -> bool:
-    return parse_qs(scope.get("query_string", b"")).get(b"idle") == [b"1"]
 
 
 def _session_key(headers: dict[bytes, bytes]) -> str | None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache, partial
 from threading import Lock
 from typing import Any
 
 from channels.db import database_sync_to_async
 
-from . import directory, last_seen, sessions
+from . import directory, last_seen, resume, sessions
 from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
+from .core.policy import Policy
 from .core.replica import Replica
+from .hub import arrivals
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
 from .stores.base import Store, SyncStore
@@ -22,6 +25,9 @@ from .stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 
 LONGEST_ANSWER = 2.0
 """Seconds that a node waits for an answer of the store."""
+
+FILES_BESIDE = 100
+"""Files that a process needs beside its sockets: pages that are asked for, the database, Redis."""
 
 _making = Lock()
 
@@ -93,7 +99,7 @@ def get_hub() -> Hub:
     """
     loop = asyncio.get_running_loop()
     if _Running.hub is None or _Running.loop is not loop:
-        _Running.hub = Hub(new_store(), _site(), get_settings().policy)
+        _Running.hub = Hub(new_store(), _site(), _fitting(get_settings().policy))
         _Running.loop = loop
         _Running.hub.start()
     return _Running.hub
@@ -113,15 +119,35 @@ async def stop_hub() -> None:
 
 
 def _site() -> Site:
-    # Threads of their own: a write that waits for a lock holds up no page and no handshake.
-    executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="whosonline-hub")
-    in_thread = partial(database_sync_to_async, thread_sensitive=False, executor=executor)
+    # Threads of their own: a write that waits for a lock holds up no page, and nothing holds up a handshake.
+    in_thread = _in_threads("whosonline-hub", 2)
+    at_the_door = _in_threads("whosonline-handshake", arrivals.AT_ONCE)
     return Site(
         load_directory=in_thread(_load_directory),
         load_last_seen=in_thread(_load_last_seen),
         save_last_seen=in_thread(last_seen.save),
         refused=in_thread(_refused),
+        look_up=at_the_door(sessions.visitors_of),
+        write_token=resume.write,
     )
+
+
+def _in_threads(name: str, most: int) -> Any:
+    executor = ThreadPoolExecutor(max_workers=most, thread_name_prefix=name)
+    return partial(database_sync_to_async, thread_sensitive=False, executor=executor)
+
+
+def _fitting(policy: Policy) -> Policy:
+    """Return the policy with no more connections than this process may open files."""
+    try:
+        import resource
+    except ImportError:  # Windows counts no files
+        return policy
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return policy
+    most = max(files - max(FILES_BESIDE, files // 20), 1)
+    return replace(policy, connections_per_node=min(policy.connections_per_node, most))
 
 
 def _load_directory(after: str | None, until: str | None, limit: int) -> list[tuple[str, Profile]]:
@@ -134,8 +160,9 @@ def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:
 
 def _refused(connections: list[Connection]) -> list[Connection]:
     """Return those whose session is nobody's any more, or another's."""
-    holders: dict[Any, str | None] = {}
-    for key in {connection.ticket for connection in connections}:
-        visitor = sessions.visitor_of(key)
-        holders[key] = str(visitor.user.pk) if visitor is not None else None
-    return [connection for connection in connections if holders[connection.ticket] != connection.user]
+    visitors = sessions.visitors_of(connection.ticket for connection in connections)
+    return [
+        connection
+        for connection in connections
+        if connection.ticket not in visitors or visitors[connection.ticket].user != connection.user
+    ]

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -136,6 +136,8 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
     """Serve on a bound socket until a signal ends it; tell when it accepts."""
     import uvicorn
 
+    _open_all_files()
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -168,6 +170,16 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
             runner.run(Server(config).serve(sockets=[listener]))
     except KeyboardInterrupt:
         pass  # uvicorn raises it again after it has ended cleanly
+
+
+def _open_all_files() -> None:
+    """Raise the number of files that this process may open as far as it is allowed to."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(ValueError, OSError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def configure(application: Any, *, access_log: bool = False, trusted_proxies: str | None = None) -> Any:

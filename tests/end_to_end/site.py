@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, closing, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -248,7 +249,10 @@ class Browser:
     async def _connection(self) -> int | None:
         """Be connected; return the code that it ended with, None if there was no connection."""
         idle = self.idle
-        path = "/users/?idle=1" if idle else "/users/"
+        query = {"idle": "1"} if idle else {}
+        if self.state.resume:
+            query["resume"] = self.state.resume
+        path = f"/users/?{urlencode(query)}"
         try:
             socket = await self.visitor.at(self.node).socket(path)
         except PersonError:

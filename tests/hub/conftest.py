@@ -13,6 +13,7 @@ from whosonline.core.entries import Profile
 from whosonline.core.policy import Policy
 from whosonline.hub.connection import Connection
 from whosonline.hub.hub import Hub, Site
+from whosonline.hub.resumption import Token
 from whosonline.stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 from whosonline.testing.clock import ManualClock, settle
 from whosonline.testing.sockets import RecordingSocket
@@ -50,6 +51,7 @@ class People:
         self.seen: dict[str, int] = {}
         self.refused: set[str] = set()
         self.queries: list[str] = []
+        self.tokens: dict[str, Token] = {}
         self.failures: Counter[str] = Counter()
         self._answers = asyncio.Event()
         self._answers.set()
@@ -60,7 +62,23 @@ class People:
         return self._answers
 
     def site(self) -> Site:
-        return Site(self.load_directory, self.load_last_seen, self.save_last_seen, self.find_refused)
+        return Site(
+            self.load_directory,
+            self.load_last_seen,
+            self.save_last_seen,
+            self.find_refused,
+            self.look_up,
+            self.write_token,
+        )
+
+    def write_token(self, token: Token) -> str:
+        text = f"token {len(self.tokens)} of {token.user}"
+        self.tokens[text] = token
+        return text
+
+    async def look_up(self, keys: list[str]) -> dict[str, str]:
+        self._query("sessions")
+        return {key: key for key in keys}
 
     async def load_directory(
         self, after: str | None, until: str | None, limit: int

@@ -32,7 +32,14 @@ async def test_a_connection_is_welcomed_and_then_told_the_count(world):
     hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
     await settle()
     assert tab.take() == [
-        {"type": "welcome", "you": "ann", "online": 1, "room": "site", "protocol": 1},
+        {
+            "type": "welcome",
+            "you": "ann",
+            "online": 1,
+            "room": "site",
+            "protocol": 1,
+            "resume": "token 0 of ann",
+        },
         {"type": "update", "online": 1},
     ]
 

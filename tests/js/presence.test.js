@@ -134,6 +134,26 @@ test("a new connection of somebody idle begins idle", () => {
   assert.deepEqual(world.socket.sent, [{ type: "watch", users: ["1"] }]);
 });
 
+test("it comes back with the newest token that it was given", () => {
+  const { world, presence } = connected();
+  const addresses = [];
+  for (const told of [
+    { type: "welcome", protocol: 1, you: "7", room: "site", online: 1, resume: "a:b" },
+    { type: "resume", resume: "c&d" },
+    { type: "welcome", protocol: 1, you: "7", room: "site", online: 1 },
+  ]) {
+    world.socket.tells(told);
+    presence.reconnect();
+    addresses.push(String(world.socket.url));
+    world.socket.opens();
+  }
+  assert.deepEqual(addresses, [
+    "ws://example/users/?resume=a%3Ab",
+    "ws://example/users/?resume=c%26d",
+    "ws://example/users/",
+  ]);
+});
+
 test("who comes back while the connection is being made is told of as active", () => {
   const { world, presence } = connected(60);
   world.advance(60_000);

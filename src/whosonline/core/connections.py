@@ -154,6 +154,10 @@ class Connections:
         """Return everybody whom this node holds, lingering ones included."""
         return list(self._by_user)
 
+    def profile(self, user: str) -> Profile:
+        """Return the names of a user whom this node holds. Raises KeyError for anybody else."""
+        return self._profiles[user]
+
     def rooms(self, id: Hashable) -> frozenset[str]:
         """Return the rooms a connection is in."""
         connection = self._all.get(id)

@@ -51,6 +51,14 @@ class Policy:
     """The longest live page of a room."""
     rooms_per_connection: int = 20
     """Rooms that one connection may have entered."""
+    resume: float = 900.0
+    """A socket that comes back within so long may spare itself the look-up of its session."""
+    connections_per_node: int = 50_000
+    """Open connections one node takes; it takes fewer where it may not open as many files."""
+    arrivals_waiting: int = 10_000
+    """Sockets that may wait to be looked up, on one node; who comes then is told to try later."""
+    arrival_timeout: float = 20.0
+    """Who has waited for the look-up for this long is told so too."""
     log_length: int = 10_000
     """Log entries kept; a node that falls further behind takes a snapshot."""
 

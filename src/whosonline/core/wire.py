@@ -20,6 +20,7 @@ class CloseCode(IntEnum):
     """Why the server closes a socket; docs/wire.md says what the client does then."""
 
     GOING = 1012
+    TRY_LATER = 1013
     BAD_MESSAGES = 4400
     NOT_LOGGED_IN = 4401
     NOT_ALLOWED = 4403
@@ -75,6 +76,7 @@ class Welcome(Struct, frozen=True, tag="welcome"):
     online: int
     room: str = SITE
     protocol: int = PROTOCOL
+    resume: str | UnsetType = UNSET
 
 
 class Update(Struct, frozen=True, tag="update"):
@@ -97,12 +99,18 @@ class Notice(Struct, frozen=True, tag="notice"):
     state: Literal["degraded", "ok"]
 
 
+class Resume(Struct, frozen=True, tag="resume"):
+    """A newer token to come back with."""
+
+    resume: str
+
+
 class Error(Struct, frozen=True, tag="error"):
     code: ErrorCode
     detail: str
 
 
-ServerMessage = Welcome | Update | Directory | Notice | Error
+ServerMessage = Welcome | Update | Directory | Notice | Resume | Error
 
 _encoder = msgspec.json.Encoder()
 

@@ -24,6 +24,7 @@ class Kind(IntFlag):
     UPDATE = 1
     DIRECTORY = 2
     NOTICE = 4
+    RESUME = 8
 
 
 class Owner(Protocol):
@@ -53,6 +54,7 @@ class Connection(Watcher):
         close: Ends the socket with a code, which a peer that is gone never sees; called once at most.
         owner: The hub.
         send_timeout: Seconds that a frame may be in flight.
+        expires: When the session ends by itself, in seconds since 1970.
     """
 
     __slots__ = (
@@ -63,6 +65,7 @@ class Connection(Watcher):
         "_send",
         "_send_timeout",
         "closed",
+        "expires",
         "learning",
         "session",
         "ticket",
@@ -78,11 +81,13 @@ class Connection(Watcher):
         close: Callable[[CloseCode], None],
         owner: Owner,
         send_timeout: float,
+        expires: float = float("inf"),
     ) -> None:
         super().__init__()
         self.user = user
         self.session = session
         self.ticket = ticket
+        self.expires = expires
         self.closed = False
         self.learning = False
         self._send = send

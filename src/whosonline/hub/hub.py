@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from ..core import wire
 from ..core.connections import Connections
-from ..core.entries import Change, Entry, Expel, Listing, Profile, Recheck
+from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck
 from ..core.follower import Follower
 from ..core.policy import Policy
 from ..core.recent import Recent
@@ -23,13 +23,18 @@ from ..core.views import Views
 from ..core.wire import CloseCode
 from ..stores.base import Snapshot, Store
 from ..stores.errors import StoreUnavailable
+from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
 from .connection import Connection, Kind, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
 from .last_seen import LastSeen, Load, Save
 from .node import Node
+from .resumption import Resumption, Token
 
 logger = logging.getLogger(__name__)
+
+LookUp = Callable[[list[str]], Awaitable[Mapping[str, Any]]]
+"""Returns who the keys of sessions belong to, for those that are somebody's."""
 
 Refused = Callable[[list[Connection]], Awaitable[Iterable[Connection]]]
 """Returns those of the connections that may not stay."""
@@ -43,6 +48,8 @@ class Site:
     load_last_seen: Load
     save_last_seen: Save
     refused: Refused
+    look_up: LookUp
+    write_token: Callable[[Token], str]
 
 
 RECHECK_CHUNK = 100
@@ -64,6 +71,10 @@ class SessionEnded(Exception):
 
 class TooManyConnections(Exception):
     """The user has as many connections on this node as are allowed."""
+
+
+class NodeFull(Exception):
+    """This node has as many connections as it takes."""
 
 
 class Hub:
@@ -94,6 +105,8 @@ class Hub:
         self._rechecked = Recent[None](HANDSHAKE)
         self._relisted = Recent[Profile](HANDSHAKE)
         self._unsure_until = float("-inf")
+        self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
+        self._resumption = Resumption(policy.resume, self._clock, self._renew_token)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -116,6 +129,7 @@ class Hub:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()
         self._directories.stop()
+        self._resumption.stop()
         for waiting in (self._grace_timer, self._wait):
             if waiting is not None:
                 waiting.cancel()
@@ -134,9 +148,19 @@ class Hub:
         ticket: Any,
         send: Callable[[dict[str, Any]], Awaitable[None]],
         close: Callable[[CloseCode], None],
+        expires: float = float("inf"),
     ) -> Connection:
         """Return a connection for a socket; :meth:`open` counts it in."""
-        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout)
+        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout, expires)
+
+    @property
+    def full(self) -> bool:
+        """Whether this node takes no further connection."""
+        return self._connections.count() >= self.policy.connections_per_node
+
+    def believes(self, token: Token) -> bool:
+        """Return whether a resume token, whose signature is right, needs no look-up."""
+        return self._resumption.believes(token)
 
     def open(self, connection: Connection, profile: Profile, *, touched: bool, idle: bool = False) -> None:
         """Count a connection in, and welcome it.
@@ -146,11 +170,14 @@ class Hub:
             idle: Whether nobody is at it, as when a page that was left open comes back.
 
         Raises:
+            NodeFull: the limit of :attr:`Policy.connections_per_node` is reached.
             SessionEnded: its session was ended while the socket was on its way here.
             TooManyConnections: the limit of :attr:`Policy.connections_per_user` is reached.
         """
         user, now = connection.user, self._clock.time()
         profile = self._relisted.get(user, now, profile)
+        if self.full:
+            raise NodeFull
         if self._expelled.holds(connection.session, now):
             raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
@@ -158,10 +185,12 @@ class Hub:
         self._connections.open(connection, user, connection.session, profile, touched=touched, idle=idle)
         self._node.report_soon()
         self._views.join(connection)
-        connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.count_for(user)))), Kind.UPDATE)
+        welcome = wire.Welcome(user, self._fanout.count_for(user), resume=self._token(connection))
+        connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
+        self._resumption.renew_later(connection)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
-        if self._rechecked.holds(user, now) or now < self._unsure_until:
+        if self._in_doubt(user):
             self._spawn(self._recheck, self._connections.of_user(user))
 
     def close(self, connection: Connection) -> None:
@@ -205,6 +234,26 @@ class Hub:
 
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
+        if missed & Kind.RESUME:
+            self._renew_token(connection)
+
+    # Resume tokens
+
+    def _in_doubt(self, user: str) -> bool:
+        """Return whether what was looked up of a user may not be so any more."""
+        now = self._clock.time()
+        return now < self._unsure_until or self._rechecked.holds(user, now)
+
+    def _token(self, connection: Connection) -> str | UnsetType:
+        if self._in_doubt(connection.user):
+            return UNSET
+        token = self._resumption.token(connection, self._connections.profile(connection.user))
+        return self._site.write_token(token) if token is not None else UNSET
+
+    def _renew_token(self, connection: Connection) -> None:
+        token = self._token(connection)
+        if token is not UNSET:
+            connection.offer(frame(wire.encode(wire.Resume(token))), Kind.RESUME)
 
     def _watch(self, connection: Connection, message: wire.Watch) -> None:
         if message.directory is not UNSET:
@@ -239,6 +288,7 @@ class Hub:
         In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
         every node had the time to find out and to announce its users.
         """
+        self._resumption.on_snapshot(snapshot.cursor)
         before = self._follower.epoch
         changed = self._follower.take_over(snapshot.cursor, snapshot.state)
         if before is not None or self._connections.count():
@@ -258,8 +308,9 @@ class Hub:
         self._spawn(self._recheck, self._connections.ids())
         self._directories.reload()
 
-    def on_entries(self, entries: Iterable[Entry]) -> None:
-        for entry in entries:
+    def on_batch(self, batch: Batch) -> None:
+        for entry in batch.entries:
+            self._resumption.on_entry(entry, batch.cursor)
             match entry:
                 case Change():
                     self._apply(entry)
@@ -282,6 +333,7 @@ class Hub:
 
     def on_degraded(self, degraded: bool) -> None:
         self._fanout.set_degraded(degraded)
+        self._resumption.on_degraded(degraded)
         if not degraded and self.knows:
             # Who logged out meanwhile, or lost the right to stay, could not be told through the store.
             self._make_good_what_was_missed([])

@@ -11,13 +11,13 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Protocol
 from uuid import uuid4
 
 from ..core.connections import Connections
-from ..core.entries import Change, Cursor, Entry
+from ..core.entries import Batch, Change, Cursor
 from ..core.policy import Policy
 from ..stores.base import Beat, NodeInfo, Snapshot, Store
 from ..stores.errors import NodeExpelled, PositionGone, StoreUnavailable
@@ -41,7 +41,7 @@ class NodeEvents(Protocol):
 
     def on_snapshot(self, snapshot: Snapshot) -> None: ...
 
-    def on_entries(self, entries: Iterable[Entry]) -> None: ...
+    def on_batch(self, batch: Batch) -> None: ...
 
     def on_caused(self, changes: list[Change]) -> None: ...
 
@@ -180,7 +180,7 @@ class Node:
         try:
             async with aclosing(self._store.follow(self._cursor)) as batches:
                 async for batch in batches:
-                    self._events.on_entries(batch.entries)
+                    self._events.on_batch(batch)
                     self._cursor = batch.cursor
         except PositionGone:
             self._cursor = None

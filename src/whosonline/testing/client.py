@@ -44,6 +44,8 @@ class ClientState:
     you: str | None = None
     online: int | None = None
     degraded: bool = False
+    resume: str | None = None
+    """What spares the server a look-up when this client comes back."""
     users: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """The watched users' states by id; None while not told."""
     page: PageState | None = None
@@ -72,7 +74,15 @@ def merge(state: ClientState, message: Any) -> ClientState:
     match message:
         case {"type": "welcome"}:
             # A server whose store is away says so after each welcome.
-            return replace(state, you=message["you"], online=message["online"], degraded=False)
+            return replace(
+                state,
+                you=message["you"],
+                online=message["online"],
+                resume=message.get("resume"),
+                degraded=False,
+            )
+        case {"type": "resume", "resume": token}:
+            return replace(state, resume=token)
         case {"type": "update"}:
             return replace(
                 state,

@@ -13,6 +13,8 @@ export const NOTHING = Object.freeze({
   you: null,
   online: null,
   degraded: false,
+  /** What spares the server a look-up when this page comes back, or null. */
+  resume: null,
   /** Watched users by id: {status, last_seen?}, or null while not told. */
   users: new Map(),
   /** {watch, rows, order}: what was asked for, rows by id (null while not told), ids in order. */
@@ -45,7 +47,13 @@ export function merge(state, message) {
   switch (message?.type) {
     case "welcome":
       // A server whose store is away says so after each welcome.
-      return { ...state, you: message.you, online: message.online, degraded: false };
+      return {
+        ...state,
+        you: message.you,
+        online: message.online,
+        resume: message.resume ?? null,
+        degraded: false,
+      };
     case "update":
       return {
         ...state,
@@ -55,6 +63,8 @@ export function merge(state, message) {
       };
     case "directory":
       return { ...state, directory: mergeDirectory(state.directory, message) };
+    case "resume":
+      return { ...state, resume: message.resume };
     case "notice":
       return { ...state, degraded: message.state === "degraded" };
     default:
@@ -184,6 +194,7 @@ export class Presence extends EventTarget {
     const idle = this.#idle;
     const url = new URL(this.#url);
     if (idle) url.searchParams.set("idle", "1");
+    if (this.state.resume) url.searchParams.set("resume", this.state.resume);
     const socket = (this.#socket = new this.#world.WebSocket(url, SUBPROTOCOL));
     socket.onopen = () => this.#opened(idle);
     socket.onmessage = (event) => this.#received(event.data);

@@ -1,0 +1,130 @@
+"""Resume tokens: a socket that comes back with one needs no look-up.
+
+A token says that a session was a user's at one place in the log. The node that it is shown to believes it if
+it has followed the log from there, without a break, and read of nothing that takes it away. All others are
+looked up. A token is no secret that lets anybody in: it goes with the session's cookie, and only with that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..core.entries import Cursor, Entry, Expel, Listing, Profile, Recheck
+from ..core.revocations import Revocations
+from .clock import Clock, Timer
+from .connection import Connection
+
+CLOCKS_APART = 5.0
+"""Seconds by which the clocks of two nodes may differ."""
+
+RENEW_CHUNK = 100
+"""Tokens that are renewed in one turn of the loop."""
+
+
+class Token(NamedTuple):
+    """What a resume token says."""
+
+    session: str
+    user: str
+    profile: Profile
+    issued: float
+    """Seconds since 1970."""
+    expires: float
+    """When the session ends by itself, in seconds since 1970."""
+    cursor: Cursor
+    """A place in the log at which all of this was so."""
+
+
+class Resumption:
+    """Which tokens this node gives, and which it believes.
+
+    Args:
+        span: Seconds for which a token is valid.
+        renew: Sends a connection its newer token.
+    """
+
+    def __init__(self, span: float, clock: Clock, renew: Callable[[Connection], None]) -> None:
+        self._span = span
+        self._clock = clock
+        self._renew = renew
+        self._revocations = Revocations(span)
+        self._cursor: Cursor | None = None
+        self._degraded = False
+        self._sure_from = 0.0
+        # When half of a token's time is over; soonest first, since the span is the same for all.
+        self._renewals: deque[tuple[float, Connection]] = deque()
+        self._timer: Timer | None = None
+
+    def token(self, connection: Connection, profile: Profile) -> Token | None:
+        """Return what a new token of a connection says; None where nobody could believe it."""
+        if self._cursor is None or self._degraded:
+            return None
+        return Token(
+            connection.session, connection.user, profile, time.time(), connection.expires, self._cursor
+        )
+
+    def believes(self, token: Token) -> bool:
+        """Return whether a token, whose signature is right, needs no look-up."""
+        now = time.time()
+        return (
+            not self._degraded
+            and self._sure_from < token.issued
+            and now < min(token.issued + self._span, token.expires)
+            and self._revocations.stands(token.cursor, token.session, token.user)
+        )
+
+    def renew_later(self, connection: Connection) -> None:
+        """Have a connection's token renewed in time."""
+        self._renewals.append((self._clock.time() + self._span / 2, connection))
+        self._schedule()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._renewals.clear()
+
+    # What the log says
+
+    def on_snapshot(self, cursor: Cursor) -> None:
+        """Go on from a place in the log, with nothing known of before."""
+        self._cursor = cursor
+        self._revocations.begin(cursor)
+
+    def on_entry(self, entry: Entry, cursor: Cursor) -> None:
+        """Take an entry of the log, which is not behind this place."""
+        self._cursor = cursor
+        now = self._clock.time()
+        match entry:
+            case Expel(session):
+                self._revocations.revoke_session(session, now, cursor)
+            case Recheck(user):
+                self._revocations.revoke_user(user, now, cursor)
+            case Listing(user, _, was) if was is not None:  # who is new has no token yet
+                self._revocations.revoke_user(user, now, cursor)
+
+    def on_degraded(self, degraded: bool) -> None:
+        """Note that the store is away, or back. Who logged out meanwhile could not be told through it."""
+        self._degraded = degraded
+        if not degraded:
+            self._sure_from = time.time() + CLOCKS_APART
+
+    # Renewals
+
+    def _schedule(self) -> None:
+        if self._timer is None and self._renewals:
+            self._timer = self._clock.call_at(self._renewals[0][0], self._renew_due)
+
+    def _renew_due(self) -> None:
+        self._timer = None
+        now = self._clock.time()
+        for _ in range(RENEW_CHUNK):
+            if not self._renewals or self._renewals[0][0] > now:
+                break
+            _, connection = self._renewals.popleft()
+            if not connection.closed:
+                self._renew(connection)
+                self._renewals.append((now + self._span / 2, connection))
+        self._schedule()

@@ -1,0 +1,90 @@
+"""Sockets that arrive together are looked up together, and a queue that is full says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from whosonline.hub.arrivals import AT_ONCE, TOGETHER, Arrivals, TryLater
+from whosonline.testing.clock import settle
+
+
+class Door:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+        self.answers = asyncio.Event()
+        self.failing = False
+
+    async def look_up(self, keys: list[str]) -> dict[str, str]:
+        self.asked.append(keys)
+        await self.answers.wait()
+        if self.failing:
+            raise OSError("the database is away")
+        return {key: f"who has {key}" for key in keys if key != "nobody's"}
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+async def test_a_single_socket_waits_for_no_other(door: Door):
+    door.answers.set()
+    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    assert await arrivals.who("a") == "who has a"
+    assert await arrivals.who("nobody's") is None
+    assert door.asked == [["a"], ["nobody's"]]
+
+
+async def test_who_comes_while_a_look_up_runs_is_in_the_next_with_all_others(door: Door):
+    arrivals = Arrivals(door.look_up, most=1000, timeout=10)
+    coming = [asyncio.create_task(arrivals.who(str(number))) for number in range(TOGETHER + 10)]
+    await settle()
+    assert len(door.asked) <= AT_ONCE
+    door.answers.set()
+    assert await asyncio.gather(*coming) == [f"who has {number}" for number in range(TOGETHER + 10)]
+    assert len(door.asked) <= AT_ONCE + 2
+    assert max(map(len, door.asked)) <= TOGETHER
+
+
+async def test_past_the_end_of_the_queue_arrivals_are_told_to_try_later(door: Door):
+    arrivals = Arrivals(door.look_up, most=3, timeout=10)
+    coming = [asyncio.create_task(arrivals.who("first"))]
+    await settle()  # its look-up has begun: it waits in the queue no more
+    coming += [asyncio.create_task(arrivals.who("second"))]
+    await settle()
+    coming += [asyncio.create_task(arrivals.who(str(number))) for number in range(3)]
+    await settle()
+    with pytest.raises(TryLater):
+        await arrivals.who("one too many")
+    door.answers.set()
+    assert None not in await asyncio.gather(*coming)
+    assert await arrivals.who("later") == "who has later"
+
+
+async def test_who_has_waited_too_long_is_told_to_try_later_and_is_not_looked_up(door: Door):
+    arrivals = Arrivals(door.look_up, most=10, timeout=0.02)
+    slow = []
+    for number in range(AT_ONCE):
+        slow.append(asyncio.create_task(arrivals.who(str(number))))
+        await settle()
+    with pytest.raises(TryLater):
+        await arrivals.who("c")
+    assert all(isinstance(error, TryLater) for error in await asyncio.gather(*slow, return_exceptions=True))
+    door.answers.set()
+    await settle()
+    assert ["c"] not in door.asked
+    assert len(door.asked) == AT_ONCE
+
+
+async def test_who_could_not_be_looked_up_is_told_to_try_later_and_the_next_is_asked_for_anew(door: Door):
+    door.failing = True
+    door.answers.set()
+    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    with pytest.raises(TryLater):
+        await arrivals.who("a")
+    door.failing = False
+    assert await arrivals.who("a") == "who has a"

@@ -1,0 +1,129 @@
+"""Resume tokens between nodes: who is let in without a look-up, and who has to be looked up."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from whosonline.core.entries import Profile
+from whosonline.core.policy import Policy
+from whosonline.hub.hub import Hub
+from whosonline.hub.resumption import CLOCKS_APART, Token
+from whosonline.testing.clock import settle
+
+from .conftest import Tab, World
+
+ANN = Profile("ann", "Ann")
+HALF = Policy().resume / 2
+
+
+async def welcomed(world: World, hub: Hub, user: str = "ann", session: str = "s") -> Token | None:
+    """Let somebody in; return the token that the welcome holds."""
+    tab = Tab(hub, user, session)
+    hub.open(tab.connection, Profile(user, user.title()), touched=False)
+    await settle()
+    (welcome,) = tab.take("welcome")
+    return world.people.tokens[welcome["resume"]] if "resume" in welcome else None
+
+
+async def token_of(world: World, hub: Hub, **whose: Any) -> Token:
+    token = await welcomed(world, hub, **whose)
+    assert token is not None
+    return token
+
+
+async def test_a_token_is_believed_by_its_own_node_and_by_the_others(world: World):
+    hub, other = await world.node(), await world.node()
+    token = await token_of(world, hub)
+    assert (token.user, token.session, token.profile) == ("ann", "s", ANN)
+    assert hub.believes(token)
+    assert other.believes(token)
+
+
+async def test_a_node_that_began_later_looks_everybody_up(world: World):
+    hub = await world.node()
+    token = await token_of(world, hub)
+    await token_of(world, hub, user="bob")  # the log goes on
+    assert not (await world.node()).believes(token)
+
+
+async def test_after_a_log_out_the_session_is_looked_up_and_others_are_not(world: World):
+    hub, other = await world.node(), await world.node()
+    gone = await token_of(world, hub)
+    stays = await token_of(world, hub, session="another device")
+    world.sync.expel("s", "ann")
+    await settle()
+    assert [node.believes(gone) for node in (hub, other)] == [False, False]
+    assert [node.believes(stays) for node in (hub, other)] == [True, True]
+
+
+async def test_who_was_changed_is_looked_up(world: World):
+    """A new password, a deactivation, a new name, a removal."""
+    hub = await world.node()
+    ann, bob = await token_of(world, hub), await token_of(world, hub, user="bob", session="b")
+    world.sync.recheck("ann")
+    await settle()
+    assert not hub.believes(ann)
+    assert hub.believes(bob)
+    world.sync.relist("bob", Profile("rob", "Rob"), "bob")
+    await settle()
+    assert not hub.believes(bob)
+
+
+async def test_who_is_new_makes_no_token_worthless(world: World):
+    hub = await world.node()
+    token = await token_of(world, hub)
+    world.sync.relist("ann", ANN, None)
+    await settle()
+    assert hub.believes(token)
+
+
+async def test_a_token_ends_with_its_time_and_with_the_session(world: World):
+    hub = await world.node()
+    token = await token_of(world, hub)
+    now = time.time()
+    assert not hub.believes(token._replace(issued=now - Policy().resume - 1))
+    assert not hub.believes(token._replace(expires=now - 1))
+
+
+async def test_whose_rights_are_in_doubt_gets_no_token(world: World):
+    hub = await world.node()
+    world.sync.recheck("ann")
+    await settle()
+    assert await welcomed(world, hub) is None
+
+
+async def test_no_token_of_before_an_outage_is_believed_after_it(world: World):
+    """Who logged out meanwhile could not be told through the store."""
+    hub = await world.node()
+    token = await token_of(world, hub)
+    hub.on_degraded(True)
+    assert not hub.believes(token)
+    assert await welcomed(world, hub, user="bob", session="b") is None
+    hub.on_degraded(False)
+    assert not hub.believes(token)
+    assert hub.believes(token._replace(issued=time.time() + 2 * CLOCKS_APART))
+
+
+async def test_a_socket_that_stays_open_gets_a_newer_token_in_time(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "ann")
+    for _ in range(3):
+        await world.clock.advance(HALF)
+        (newer,) = tab.take("resume")
+        assert hub.believes(world.people.tokens[newer["resume"]])
+    tab.close()
+    await world.clock.advance(HALF)
+    assert tab.take("resume") == []
+
+
+async def test_a_reader_that_missed_its_newer_token_gets_it_when_it_reads_on(world: World):
+    hub = await world.node(send_timeout=2 * HALF)
+    tab = await world.tab(hub, "ann")
+    tab.socket.stop_reading()
+    world.sync.touch("bob", Profile("bob", "Bob"), "b", 1.0)  # a frame that stays in flight
+    await world.clock.advance(hub.policy.count_interval)
+    await world.clock.advance(HALF)
+    tab.socket.read_on()
+    await settle()
+    assert len(tab.take("resume")) == 1

@@ -196,6 +196,7 @@ class Hub:
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
         connection.detach()
+        self._resumption.forget(connection)
         self._views.part(connection)
         self._connections.close(connection, self._clock.time())
         self._schedule_grace()

@@ -8,7 +8,7 @@ looked up. A token is no secret that lets anybody in: it goes with the session's
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ class Resumption:
         self._degraded = False
         self._sure_from = 0.0
         # When half of a token's time is over; soonest first, since the span is the same for all.
-        self._renewals: deque[tuple[float, Connection]] = deque()
+        self._renewals: OrderedDict[Connection, float] = OrderedDict()
         self._timer: Timer | None = None
 
     def token(self, connection: Connection, profile: Profile) -> Token | None:
@@ -78,8 +78,12 @@ class Resumption:
 
     def renew_later(self, connection: Connection) -> None:
         """Have a connection's token renewed in time."""
-        self._renewals.append((self._clock.time() + self._span / 2, connection))
+        self._renewals[connection] = self._clock.time() + self._span / 2
         self._schedule()
+
+    def forget(self, connection: Connection) -> None:
+        """Renew a connection's token no more."""
+        self._renewals.pop(connection, None)
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -115,16 +119,18 @@ class Resumption:
 
     def _schedule(self) -> None:
         if self._timer is None and self._renewals:
-            self._timer = self._clock.call_at(self._renewals[0][0], self._renew_due)
+            self._timer = self._clock.call_at(self._soonest(), self._renew_due)
+
+    def _soonest(self) -> float:
+        return next(iter(self._renewals.values()))
 
     def _renew_due(self) -> None:
         self._timer = None
         now = self._clock.time()
         for _ in range(RENEW_CHUNK):
-            if not self._renewals or self._renewals[0][0] > now:
+            if not self._renewals or self._soonest() > now:
                 break
-            _, connection = self._renewals.popleft()
-            if not connection.closed:
-                self._renew(connection)
-                self._renewals.append((now + self._span / 2, connection))
+            connection, _ = self._renewals.popitem(last=False)
+            self._renew(connection)
+            self._renewals[connection] = now + self._span / 2
         self._schedule()

@@ -86,6 +86,7 @@ class PresenceConsumer:
         key = _session_key(headers) or ""
         session = session_name(key)
         visitor: Visitor | None = None
+        asked = hub.now()
         if not _origin_allowed(headers, secure=scope.get("scheme") == "wss"):
             self._closing = CloseCode.NOT_ALLOWED
         else:
@@ -96,7 +97,8 @@ class PresenceConsumer:
         if visitor is None:
             return None
         connection = hub.connection(visitor.user, session, key, self._send, self._close, visitor.expires)
-        return self._open(hub, connection, visitor, idle=query.get("idle") == "1")
+        idle = query.get("idle") == "1"
+        return connection if self._open(hub, connection, visitor, idle=idle, asked=asked) else None
 
     async def _visitor(self, hub: Hub, key: str, session: str, resumed: str | None) -> Visitor | None:
         """Return who comes with a session's key; or note why nobody is let in.
@@ -118,19 +120,18 @@ class PresenceConsumer:
             self._closing = CloseCode.NOT_LOGGED_IN
         return visitor
 
-    def _open(self, hub: Hub, connection: Connection, visitor: Visitor, idle: bool) -> Connection | None:
+    def _open(self, hub: Hub, connection: Connection, visitor: Visitor, *, idle: bool, asked: float) -> bool:
+        """Count a connection in; or note why not."""
         touched = visitor.touched_until > time.time()
         try:
-            hub.open(connection, visitor.profile, touched=touched, idle=idle)
+            hub.open(connection, visitor.profile, touched=touched, idle=idle, asked=asked)
         except NodeFull:
             self._closing = CloseCode.TRY_LATER
         except SessionEnded:
             self._closing = CloseCode.NOT_LOGGED_IN
         except TooManyConnections:
             self._closing = CloseCode.TOO_MANY_CONNECTIONS
-        else:
-            return connection
-        return None
+        return self._closing is None
 
     async def _read(self, hub: Hub, connection: Connection) -> None:
         """Handle messages until the client goes, or has sent too many bad ones."""

@@ -19,6 +19,15 @@ def test_a_key_that_is_added_again_is_held_for_longer_than_those_added_between()
     assert [recent.holds(key, 75) for key in ("ann", "bob")] == [True, False]
 
 
+def test_whether_a_key_was_added_since_a_time() -> None:
+    recent = Recent[None](span=60)
+    recent.add("ann", None, 10)
+    assert recent.since("ann", 10, 20)
+    assert not recent.since("ann", 10.1, 20)
+    assert not recent.since("bob", 0, 20)
+    assert not recent.since("ann", 10, 71)
+
+
 def test_the_last_value_is_remembered_and_else_the_default_holds() -> None:
     recent = Recent[str](span=60)
     recent.add("ann", "old", 0)

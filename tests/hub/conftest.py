@@ -131,10 +131,12 @@ class World:
         await settle()
         return hub
 
-    async def tab(self, hub: Hub, user: str, session: str = "", touched: bool = False) -> Tab:
+    async def tab(
+        self, hub: Hub, user: str, session: str = "", touched: bool = False, asked: float | None = None
+    ) -> Tab:
         """Open a tab, and forget what it was told so far."""
         tab = Tab(hub, user, session or f"session of {user}")
-        hub.open(tab.connection, Profile(user, user.title()), touched=touched)
+        hub.open(tab.connection, Profile(user, user.title()), touched=touched, asked=asked)
         await settle()
         await self.clock.advance(hub.policy.count_interval)
         tab.take()

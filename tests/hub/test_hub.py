@@ -7,6 +7,7 @@ import pytest
 from whosonline.core.entries import Profile
 from whosonline.core.wire import BadMessage, CloseCode
 from whosonline.hub.hub import SessionEnded, TooManyConnections
+from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
@@ -140,10 +141,31 @@ async def test_a_log_out_while_the_socket_is_on_its_way_is_not_missed(world):
 
 async def test_a_user_who_is_refused_while_the_socket_is_on_its_way_is_closed(world):
     hub = await world.node()
+    asked = hub.now()
     world.sync.recheck("ann")
     await settle()
     world.people.refused.add("ann")
-    tab = await world.tab(hub, "ann")
+    tab = await world.tab(hub, "ann", asked=asked)
+    assert tab.socket.closed_with is CloseCode.NOT_LOGGED_IN
+
+
+async def test_who_was_looked_up_after_a_change_is_not_looked_up_once_more(world):
+    hub = await world.node()
+    world.sync.recheck("ann")
+    await settle()
+    await world.clock.advance(0.1)
+    await world.tab(hub, "ann")
+    assert "refused" not in world.people.queries
+
+
+async def test_who_was_looked_up_before_a_gap_in_the_log_is_looked_up_once_more(world):
+    hub = await world.node()
+    await world.tab(hub, "bob")
+    asked = hub.now()
+    hub.on_snapshot(await MemoryStore(world.backend).snapshot())
+    await settle()
+    world.people.refused.add("ann")
+    tab = await world.tab(hub, "ann", asked=asked)
     assert tab.socket.closed_with is CloseCode.NOT_LOGGED_IN
 
 

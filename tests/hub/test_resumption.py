@@ -91,6 +91,8 @@ async def test_whose_rights_are_in_doubt_gets_no_token(world: World):
     world.sync.recheck("ann")
     await settle()
     assert await welcomed(world, hub) is None
+    await world.clock.advance(0.1)
+    assert await welcomed(world, hub, session="looked up since") is not None
 
 
 async def test_no_token_of_before_an_outage_is_believed_after_it(world: World):

@@ -20,6 +20,10 @@ class Recent(Generic[Value]):
         self._added[key] = value, now
         self._forget(now)
 
+    def since(self, key: str, when: float, now: float) -> bool:
+        """Return whether the key was added at this time or later, as far as it is remembered."""
+        return self.holds(key, now) and self._added[key][1] >= when
+
     def holds(self, key: str, now: float) -> bool:
         """Return whether the key was added within the span before this time."""
         self._forget(now)

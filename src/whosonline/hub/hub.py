@@ -104,7 +104,8 @@ class Hub:
         self._expelled = Recent[None](HANDSHAKE)
         self._rechecked = Recent[None](HANDSHAKE)
         self._relisted = Recent[Profile](HANDSHAKE)
-        self._unsure_until = float("-inf")
+        # What was looked up before may not be so any more: something may have been missed.
+        self._sure_since = float("-inf")
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self._resumption = Resumption(policy.resume, self._clock, self._renew_token)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,10 +163,23 @@ class Hub:
         """Return whether a resume token, whose signature is right, needs no look-up."""
         return self._resumption.believes(token)
 
-    def open(self, connection: Connection, profile: Profile, *, touched: bool, idle: bool = False) -> None:
+    def now(self) -> float:
+        """Return the time by this node's clock, in seconds from some moment."""
+        return self._clock.time()
+
+    def open(
+        self,
+        connection: Connection,
+        profile: Profile,
+        *,
+        touched: bool,
+        idle: bool = False,
+        asked: float | None = None,
+    ) -> None:
         """Count a connection in, and welcome it.
 
         Args:
+            asked: When the look-up of who it is began, by :meth:`now`; by default just now.
             touched: Whether a login touch of its session may still stand; it ends with this.
             idle: Whether nobody is at it, as when a page that was left open comes back.
 
@@ -185,12 +199,14 @@ class Hub:
         self._connections.open(connection, user, connection.session, profile, touched=touched, idle=idle)
         self._node.report_soon()
         self._views.join(connection)
-        welcome = wire.Welcome(user, self._fanout.count_for(user), resume=self._token(connection))
+        doubtful = self._in_doubt(user, now if asked is None else asked)
+        token = self._token(connection) if not doubtful else UNSET
+        welcome = wire.Welcome(user, self._fanout.count_for(user), resume=token)
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
         self._resumption.renew_later(connection)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
-        if self._in_doubt(user):
+        if doubtful:
             self._spawn(self._recheck, self._connections.of_user(user))
 
     def close(self, connection: Connection) -> None:
@@ -240,14 +256,11 @@ class Hub:
 
     # Resume tokens
 
-    def _in_doubt(self, user: str) -> bool:
-        """Return whether what was looked up of a user may not be so any more."""
-        now = self._clock.time()
-        return now < self._unsure_until or self._rechecked.holds(user, now)
+    def _in_doubt(self, user: str, asked: float) -> bool:
+        """Return whether what was looked up of a user at a time may not be so any more."""
+        return asked <= self._sure_since or self._rechecked.since(user, asked, self._clock.time())
 
     def _token(self, connection: Connection) -> str | UnsetType:
-        if self._in_doubt(connection.user):
-            return UNSET
         token = self._resumption.token(connection, self._connections.profile(connection.user))
         return self._site.write_token(token) if token is not None else UNSET
 
@@ -305,7 +318,7 @@ class Hub:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
                 self._last_seen.note(user, time.time())
         # Sockets that are on their way now are asked about when they come.
-        self._unsure_until = self._clock.time() + HANDSHAKE
+        self._sure_since = self._clock.time()
         self._spawn(self._recheck, self._connections.ids())
         self._directories.reload()
 

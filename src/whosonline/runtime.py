@@ -126,7 +126,7 @@ def _site() -> Site:
         load_directory=in_thread(_load_directory),
         load_last_seen=in_thread(_load_last_seen),
         save_last_seen=in_thread(last_seen.save),
-        refused=in_thread(_refused),
+        staying=in_thread(_staying),
         look_up=at_the_door(sessions.visitors_of),
         write_token=resume.write,
     )
@@ -158,11 +158,11 @@ def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:
     return {user: int(at.timestamp()) for user, at in last_seen.load(users).items()}
 
 
-def _refused(connections: list[Connection]) -> list[Connection]:
-    """Return those whose session is nobody's any more, or another's."""
+def _staying(connections: list[Connection]) -> dict[Connection, float]:
+    """Return those whose session is theirs still, and when it ends."""
     visitors = sessions.visitors_of(connection.ticket for connection in connections)
-    return [
-        connection
+    return {
+        connection: visitor.expires
         for connection in connections
-        if connection.ticket not in visitors or visitors[connection.ticket].user != connection.user
-    ]
+        if (visitor := visitors.get(connection.ticket)) is not None and visitor.user == connection.user
+    }

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -50,6 +50,8 @@ class People:
         self.listed: dict[str, Profile] = {}
         self.seen: dict[str, int] = {}
         self.refused: set[str] = set()
+        self.expires: dict[str, float] = {}
+        self.asked_about: list[Connection] = []
         self.queries: list[str] = []
         self.tokens: dict[str, Token] = {}
         self.failures: Counter[str] = Counter()
@@ -66,7 +68,7 @@ class People:
             self.load_directory,
             self.load_last_seen,
             self.save_last_seen,
-            self.find_refused,
+            self.find_staying,
             self.look_up,
             self.write_token,
         )
@@ -101,9 +103,14 @@ class People:
         self._query("save")
         self.seen.update(times)
 
-    async def find_refused(self, connections: list[Connection]) -> Iterable[Connection]:
-        self._query("refused")
-        return [connection for connection in connections if connection.user in self.refused]
+    async def find_staying(self, connections: list[Connection]) -> dict[Connection, float]:
+        self._query("staying")
+        self.asked_about += connections
+        return {
+            connection: self.expires.get(connection.session, float("inf"))
+            for connection in connections
+            if connection.user not in self.refused
+        }
 
     def _query(self, what: str) -> None:
         self.queries.append(what)
@@ -132,10 +139,17 @@ class World:
         return hub
 
     async def tab(
-        self, hub: Hub, user: str, session: str = "", touched: bool = False, asked: float | None = None
+        self,
+        hub: Hub,
+        user: str,
+        session: str = "",
+        touched: bool = False,
+        asked: float | None = None,
+        expires: float = float("inf"),
     ) -> Tab:
         """Open a tab, and forget what it was told so far."""
         tab = Tab(hub, user, session or f"session of {user}")
+        tab.connection.expires = expires
         hub.open(tab.connection, Profile(user, user.title()), touched=touched, asked=asked)
         await settle()
         await self.clock.advance(hub.policy.count_interval)

@@ -170,7 +170,7 @@ async def test_a_log_that_was_trimmed_is_made_good_by_a_snapshot(world: World):
     for number in range(10, 20):
         world.backend.touch(f"u{number}", Profile("k", "n"), "s", 100)
     await world.clock.advance(1)
-    assert bob.take()[-1]["online"] == 22
+    assert bob.take("update")[-1]["online"] == 22
     assert hub.replica.get("site", "ann") is not None
 
 
@@ -191,7 +191,7 @@ async def test_a_log_out_in_a_gap_of_the_log_still_closes_the_socket(world: Worl
     hub, bob = await behind(world)
     eve = await world.tab(hub, "eve")
     world.people.refused.add("bob")
-    world.people.failures["refused"] = 1
+    world.people.failures["staying"] = 1
     world.backend.expel("session of bob", "bob")
     overflow(world)
     await world.clock.advance(10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,15 +28,13 @@ from .connection import Connection, Kind, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
 from .last_seen import LastSeen, Load, Save
 from .node import Node
+from .rechecks import Rechecks, Staying
 from .resumption import Resumption, Token
 
 logger = logging.getLogger(__name__)
 
 LookUp = Callable[[list[str]], Awaitable[Mapping[str, Any]]]
 """Returns who the keys of sessions belong to, for those that are somebody's."""
-
-Refused = Callable[[list[Connection]], Awaitable[Iterable[Connection]]]
-"""Returns those of the connections that may not stay."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +44,13 @@ class Site:
     load_directory: LoadDirectory
     load_last_seen: Load
     save_last_seen: Save
-    refused: Refused
+    staying: Staying
     look_up: LookUp
     write_token: Callable[[Token], str]
 
 
-RECHECK_CHUNK = 100
-"""Connections that the site is asked about at once."""
-
 CLOSE_CHUNK = 50
 """Connections that are closed in one turn of the loop."""
-
-RECHECK_RETRY = 5.0
-"""Seconds until the site is asked again when it could not answer."""
 
 HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
@@ -107,7 +98,10 @@ class Hub:
         # What was looked up before may not be so any more: something may have been missed.
         self._sure_since = float("-inf")
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
-        self._resumption = Resumption(policy.resume, self._clock, self._renew_token)
+        self._resumption = Resumption(policy.resume, self._clock)
+        self._rechecks = Rechecks(
+            site.staying, self._expel, self._renew_token, policy.recheck, self._clock, self._spawn
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -130,7 +124,7 @@ class Hub:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()
         self._directories.stop()
-        self._resumption.stop()
+        self._rechecks.stop()
         for waiting in (self._grace_timer, self._wait):
             if waiting is not None:
                 waiting.cancel()
@@ -203,16 +197,16 @@ class Hub:
         token = self._token(connection) if not doubtful else UNSET
         welcome = wire.Welcome(user, self._fanout.count_for(user), resume=token)
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
-        self._resumption.renew_later(connection)
+        self._rechecks.add(connection)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
         if doubtful:
-            self._spawn(self._recheck, self._connections.of_user(user))
+            self._spawn(self._rechecks.ask(self._connections.of_user(user)))
 
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
         connection.detach()
-        self._resumption.forget(connection)
+        self._rechecks.forget(connection)
         self._views.part(connection)
         self._connections.close(connection, self._clock.time())
         self._schedule_grace()
@@ -316,10 +310,10 @@ class Hub:
         """See to what nobody told: who left when, who may stay, and the list of all users."""
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
-                self._last_seen.note(user, time.time())
+                self._last_seen.note(user, self._clock.wall())
         # Sockets that are on their way now are asked about when they come.
         self._sure_since = self._clock.time()
-        self._spawn(self._recheck, self._connections.ids())
+        self._spawn(self._rechecks.ask(self._connections.ids()))
         self._directories.reload()
 
     def on_batch(self, batch: Batch) -> None:
@@ -339,7 +333,7 @@ class Hub:
                     self._expel(self._connections.of_session(session))
                 case Recheck(user):
                     self._rechecked.add(user, None, self._clock.time())
-                    self._spawn(self._recheck, self._connections.of_user(user))
+                    self._spawn(self._rechecks.ask(self._connections.of_user(user)))
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
@@ -361,7 +355,7 @@ class Hub:
     def _release_held_later(self) -> None:
         if self._wait is not None:
             self._wait.cancel()
-        self._wait = self._spawn(self._release_held)
+        self._wait = self._spawn(self._release_held())
 
     async def _release_held(self) -> None:
         """Wait until every node had the time to announce its users; then let those go whom nobody did.
@@ -382,7 +376,7 @@ class Hub:
             snapshot = await self._store.snapshot()
         except StoreUnavailable:
             return
-        for gone in self._follower.release(snapshot.cursor, snapshot.state, time.time()):
+        for gone in self._follower.release(snapshot.cursor, snapshot.state, self._clock.wall()):
             self._apply(gone)
         self._fanout.flush_soon()
 
@@ -407,26 +401,13 @@ class Hub:
             connection.close(CloseCode.NOT_LOGGED_IN)
         self._node.report_soon()
 
-    async def _recheck(self, connections: list[Any]) -> None:
-        """Close those of the connections that may not stay; ask until there is an answer."""
-        for start in range(0, len(connections), RECHECK_CHUNK):
-            chunk = connections[start : start + RECHECK_CHUNK]
-            while True:
-                try:
-                    refused = await self._site.refused(chunk)
-                    break
-                except Exception:
-                    logger.exception("the site could not be asked who may stay; trying again soon")
-                    await self._clock.sleep(RECHECK_RETRY)
-            self._expel(refused)
-
     # Last seen
 
     def _learn_last_seen(self, connection: Connection) -> None:
         """Look up when the offline ones of the watched users were last seen."""
         if not connection.learning:
             connection.learning = True
-            self._spawn(self._learn, connection)
+            self._spawn(self._learn(connection))
 
     async def _learn(self, connection: Connection) -> None:
         # One at a time for each connection, of what it watches by then: to ask fast is in vain.
@@ -438,15 +419,15 @@ class Hub:
         finally:
             connection.learning = False
 
-    def _spawn(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._logged(work, *arguments))
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _logged(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    async def _logged(self, work: Awaitable[None]) -> None:
         try:
-            await work(*arguments)
+            await work
         except Exception:
             # The database is away, most likely; what was asked for is asked again by the next cause.
             logger.exception("a background step failed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
@@ -34,8 +34,10 @@ class Database(People):
         self.listed = {user: Profile(f"b{user}", user.title()) for user in USERS}
         self.ended: set[str] = set()
 
-    async def find_refused(self, connections: list[Connection]) -> Iterable[Connection]:
-        return [connection for connection in connections if connection.session in self.ended]
+    async def find_staying(self, connections: list[Connection]) -> dict[Connection, float]:
+        return {
+            connection: float("inf") for connection in connections if connection.session not in self.ended
+        }
 
 
 class Touch:

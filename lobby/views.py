@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth import login
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import LogoutView
+from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
@@ -54,6 +54,13 @@ class LogOut(LogoutView):
         if not request.user.is_authenticated:
             return redirect("log_in")
         return self.render_to_response({})
+
+
+class ChangePassword(PasswordChangeView):
+    """Asks for the old password and for a new one. Sessions elsewhere end with it."""
+
+    template_name = "registration/change_password.html"
+    success_url = reverse_lazy("list")
 
 
 # Never cached: after a log-out the browser's Back must not show the list.

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from bench.people import Person
 from tests.end_to_end.site import Site, Visitor
-from tests.test_socket import closed, hear
 
 AT_ONCE = 1.0
 """Seconds in which a socket is closed once its right is gone..."""

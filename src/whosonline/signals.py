@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -24,6 +25,13 @@ from .sessions import TOUCH_KEY, session_name
 from .stores.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
+
+_new_password: ContextVar[str | None] = ContextVar("whosonline_new_password", default=None)
+_new_key: ContextVar[str | None] = ContextVar("whosonline_new_key", default=None)
+"""Who has been given a new password just now, and for whom a session was made right after that.
+
+Who changes the own password keeps the session, under another key: Django makes a session, deletes the old
+one, and only then writes into the new one. Nothing else tells that the old one goes on."""
 
 BY_LOGIN = frozenset({"last_login"})
 """What a log-in saves of a user; nothing follows from it."""
@@ -57,6 +65,12 @@ def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     )
 
 
+def on_session_saved(sender: Any, created: bool, **kwargs: Any) -> None:
+    """Note that a session was made right after somebody was given a new password."""
+    _new_key.set(_new_password.get() if created else None)
+    _new_password.set(None)
+
+
 def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Close every socket of a session that is no row. (It is still there: Django tells of it too early.)"""
     session = getattr(request, "session", None)
@@ -76,7 +90,12 @@ def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) ->
         return  # cleared away: nothing is left to end, and decoding a hundred thousand of them takes long
     name = session_name(instance.session_key)
     user = instance.get_decoded().get(SESSION_KEY)
-    tell = partial(_tell, "the end of a session", lambda: sync_store().expel(name, user))
+    renewed = _new_key.get()
+    _new_key.set(None)
+    if user is not None and user == renewed:
+        tell = partial(_tell, "a session's new key", lambda: sync_store().renew(name, user))
+    else:
+        tell = partial(_tell, "the end of a session", lambda: sync_store().expel(name, user))
     transaction.on_commit(tell, using=using)
 
 
@@ -91,6 +110,8 @@ def before_user_saved(
         return
     before = sender._base_manager.using(using).filter(pk=instance.pk).first()
     instance._whosonline_before = _listing(before) if before is not None else None
+    if before is not None and before.password != instance.password:
+        _new_password.set(str(instance.pk))
 
 
 def on_user_saved(
@@ -148,6 +169,7 @@ def connect() -> None:
     post_delete.connect(on_user_deleted)
     engine = import_module(settings.SESSION_ENGINE).SessionStore
     if hasattr(engine, "get_model_class"):  # sessions that are rows
+        post_save.connect(on_session_saved, sender=engine.get_model_class())
         post_delete.connect(on_session_deleted, sender=engine.get_model_class())
     else:
         user_logged_out.connect(on_logged_out)

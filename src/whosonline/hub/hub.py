@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from ..core import wire
 from ..core.connections import Connections
-from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck
+from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck, Renew
 from ..core.follower import Follower
 from ..core.policy import Policy
 from ..core.recent import Recent
@@ -51,6 +51,9 @@ class Site:
 
 CLOSE_CHUNK = 50
 """Connections that are closed in one turn of the loop."""
+
+RECHECK_DELAY = 0.5
+"""Seconds between a change of a user and the look at whose sessions are still good."""
 
 HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
@@ -213,11 +216,10 @@ class Hub:
 
     async def send_away(self) -> None:
         """Have every socket come back, to another server: this one is going."""
-        connections: list[Any] = self._connections.ids()
-        for number, connection in enumerate(connections):
-            connection.close(CloseCode.GOING)
-            if number % CLOSE_CHUNK == 0:
-                await asyncio.sleep(0)
+        connections = self._connections.ids()
+        for start in range(0, len(connections), CLOSE_CHUNK):
+            self._send_back(connections[start : start + CLOSE_CHUNK])
+            await asyncio.sleep(0)
 
     def handle(self, connection: Connection, message: wire.ClientMessage) -> None:
         """Do what a client asks for.
@@ -331,9 +333,11 @@ class Hub:
                 case Expel(session):
                     self._expelled.add(session, None, self._clock.time())
                     self._expel(self._connections.of_session(session))
+                case Renew(session):
+                    self._send_back(self._connections.of_session(session))
                 case Recheck(user):
                     self._rechecked.add(user, None, self._clock.time())
-                    self._spawn(self._rechecks.ask(self._connections.of_user(user)))
+                    self._spawn(self._recheck_soon(user))
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
@@ -392,6 +396,16 @@ class Hub:
         self._connections.expire(self._clock.time())
         self._node.report_soon()
         self._schedule_grace()
+
+    def _send_back(self, connections: Iterable[Any]) -> None:
+        """Close connections, which come back at once; their people have the grace period for it."""
+        for connection in connections:
+            connection.close(CloseCode.GOING)
+
+    async def _recheck_soon(self, user: str) -> None:
+        # Who changes the own password is given a new session key by the same request, a little later.
+        await self._clock.sleep(RECHECK_DELAY)
+        await self._rechecks.ask(self._connections.of_user(user))
 
     def _expel(self, connections: Iterable[Any]) -> None:
         """Close connections for good: their people are gone without grace."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..core.entries import Cursor, Entry, Expel, Listing, Profile, Recheck
+from ..core.entries import Cursor, Entry, Expel, Listing, Profile, Recheck, Renew
 from ..core.revocations import Revocations
 from .clock import Clock
 from .connection import Connection
@@ -77,7 +77,7 @@ class Resumption:
         self._cursor = cursor
         now = self._clock.time()
         match entry:
-            case Expel(session):
+            case Expel(session) | Renew(session):
                 self._revocations.revoke_session(session, now, cursor)
             case Recheck(user):
                 self._revocations.revoke_user(user, now, cursor)

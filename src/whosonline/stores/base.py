@@ -127,6 +127,13 @@ class SyncStore(ABC):
         """
 
     @abstractmethod
+    def renew(self, session: str, user: str) -> None:
+        """Have every node send the session's connections away for a moment: they come back with its new key.
+
+        Nobody sees anything of it. A touch of the session stays.
+        """
+
+    @abstractmethod
     def recheck(self, user: str) -> None:
         """Have every node ask again whether the connections of this user may stay."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
-from ...core.entries import Batch, Change, Cursor, Listing, Profile, Recheck, Report
+from ...core.entries import Batch, Change, Cursor, Listing, Profile, Recheck, Renew, Report
 from ...core.replica import Presence
 from ..base import NO_INFO, Beat, NodeInfo, Snapshot, Store, StoreStatus, Swept, SyncStore
 from .backend import MemoryBackend
@@ -24,6 +24,9 @@ class MemorySyncStore(SyncStore):
 
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         return self._backend.expel(session, user)
+
+    def renew(self, session: str, user: str) -> None:
+        self._backend.append(Renew(session))
 
     def recheck(self, user: str) -> None:
         self._backend.append(Recheck(user))

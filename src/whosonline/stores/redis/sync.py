@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from ...core.entries import Change, Expel, Listing, Profile, Recheck
+from ...core.entries import Change, Expel, Listing, Profile, Recheck, Renew
 from ...core.replica import Presence
 from ..base import StoreStatus, SyncStore
 from . import codec
@@ -55,6 +55,9 @@ class RedisSyncStore(SyncStore):
         known = () if user is None else (user,)
         partition = self._layout.of(session if user is None else user)
         return codec.unpack_changes(self._run("expel", partition, entry, session, *known))
+
+    def renew(self, session: str, user: str) -> None:
+        self._run("append", self._layout.of(user), codec.pack_entry(Renew(session)))
 
     def recheck(self, user: str) -> None:
         self._run("append", self._layout.of(user), codec.pack_entry(Recheck(user)))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ...core.entries import Batch, Change, Entry, Expel, Listing, Recheck
+from ...core.entries import Batch, Change, Entry, Expel, Listing, Recheck, Renew
 from ...core.statuses import SITE, Status
 from ...stores.base import Snapshot, Store
 from ...stores.errors import NodeExpelled, PositionGone
@@ -81,6 +81,7 @@ class LogContract:
         a.sync.relist("zoe", named("zoe", "Zoë"), None)
         a.sync.relist("zoe", None, "zoe")
         a.sync.recheck("ann")
+        a.sync.renew("another", "ann")
         a.sync.expel("session", "ann")
         left = await a.report([seen("ann", OFFLINE)])
         assert await log_after(a, start) == [
@@ -88,6 +89,7 @@ class LogContract:
             Listing("zoe", named("zoe", "Zoë"), None),
             Listing("zoe", None, "zoe"),
             Recheck("ann"),
+            Renew("another"),
             Expel("session"),
             *left,
         ]

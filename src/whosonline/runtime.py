@@ -105,6 +105,13 @@ def get_hub() -> Hub:
     return _Running.hub
 
 
+def expel_here(session: str) -> None:
+    """Have this process's own hub, if there is one, close a session's sockets. Called from any thread."""
+    hub, loop = _Running.hub, _Running.loop
+    if hub is not None and loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(hub.expel, session)
+
+
 async def send_away() -> None:
     """Have the sockets of the running loop's hub, if there is one, come back to another server."""
     if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():

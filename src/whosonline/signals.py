@@ -20,7 +20,7 @@ from django.utils import timezone
 from . import directory, last_seen
 from .conf import get_settings
 from .core.entries import Change, Profile
-from .runtime import sync_store
+from .runtime import expel_here, sync_store
 from .sessions import TOUCH_KEY, session_name
 from .stores.errors import StoreUnavailable
 
@@ -37,8 +37,8 @@ BY_LOGIN = frozenset({"last_login"})
 """What a log-in saves of a user; nothing follows from it."""
 
 
-def _tell(what: str, tell: Callable[[], list[Change] | None]) -> None:
-    """Tell the store something, and write down who came or went by it.
+def _tell(what: str, tell: Callable[[], list[Change] | None]) -> bool:
+    """Tell the store something, and write down who came or went by it; return whether it was told.
 
     A store that is away must not break the site.
     """
@@ -49,6 +49,14 @@ def _tell(what: str, tell: Callable[[], list[Change] | None]) -> None:
     except StoreUnavailable as error:
         # The nodes ask anew who may stay, and read the list of users anew, when it is back.
         logger.warning("the store is away and was not told of %s: %s", what, error)
+        return False
+    return True
+
+
+def _expel(session: str, user: str | None) -> None:
+    """Close every socket of a session; while the store is away, those of this process."""
+    if not _tell("the end of a session", lambda: sync_store().expel(session, user)):
+        expel_here(session)
 
 
 def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
@@ -76,8 +84,7 @@ def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if user is None or session is None or session.session_key is None:
         return
-    name = session_name(session.session_key)
-    _tell("a log-out", lambda: sync_store().expel(name, str(user.pk)))
+    _expel(session_name(session.session_key), str(user.pk))
 
 
 def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
@@ -90,12 +97,13 @@ def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) ->
         return  # cleared away: nothing is left to end, and decoding a hundred thousand of them takes long
     name = session_name(instance.session_key)
     user = instance.get_decoded().get(SESSION_KEY)
+    tell: Callable[[], object]
     renewed = _new_key.get()
     _new_key.set(None)
     if user is not None and user == renewed:
         tell = partial(_tell, "a session's new key", lambda: sync_store().renew(name, user))
     else:
-        tell = partial(_tell, "the end of a session", lambda: sync_store().expel(name, user))
+        tell = partial(_expel, name, user)
     transaction.on_commit(tell, using=using)
 
 

@@ -331,8 +331,7 @@ class Hub:
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
                 case Expel(session):
-                    self._expelled.add(session, None, self._clock.time())
-                    self._expel(self._connections.of_session(session))
+                    self.expel(session)
                 case Renew(session):
                     self._send_back(self._connections.of_session(session))
                 case Recheck(user):
@@ -406,6 +405,11 @@ class Hub:
         # Who changes the own password is given a new session key by the same request, a little later.
         await self._clock.sleep(RECHECK_DELAY)
         await self._rechecks.ask(self._connections.of_user(user))
+
+    def expel(self, session: str) -> None:
+        """Close a session's connections for good, on this node."""
+        self._expelled.add(session, None, self._clock.time())
+        self._expel(self._connections.of_session(session))
 
     def _expel(self, connections: Iterable[Any]) -> None:
         """Close connections for good: their people are gone without grace."""

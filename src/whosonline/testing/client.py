@@ -72,7 +72,8 @@ def merge(state: ClientState, message: Any) -> ClientState:
     match message:
         case {"type": "welcome"}:
             # A server whose store is away says so after each welcome.
-            return replace(state, you=message["you"], online=message["online"], degraded=False)
+            online = message.get("online", state.online)
+            return replace(state, you=message["you"], online=online, degraded=False)
         case {"type": "update"}:
             return replace(
                 state,

@@ -45,7 +45,7 @@ export function merge(state, message) {
   switch (message?.type) {
     case "welcome":
       // A server whose store is away says so after each welcome.
-      return { ...state, you: message.you, online: message.online, degraded: false };
+      return { ...state, you: message.you, online: message.online ?? state.online, degraded: false };
     case "update":
       return {
         ...state,

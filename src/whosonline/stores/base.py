@@ -206,6 +206,9 @@ class Store(ABC):
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         """Yield what is logged after a place, in order, each entry once, waiting for more without end.
 
+        The first batch comes at once, empty where there is nothing yet: so the reader knows that the log
+        reaches back to that place, and that the store answers.
+
         Raises (from the iteration):
             PositionGone: the log does not reach back to there.
         """

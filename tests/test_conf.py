@@ -51,6 +51,7 @@ def test_a_setting_reaches_the_policy(settings):
         ({"STORE": "redis://:secret@host/x"}, "'redis://***@host/x' is no address of a Redis"),
         ({"STORE": "redis+cluster://host/3"}, "a cluster has no numbered databases"),
         ({"STORE": "redis+sentinel:///lobby"}, "it names no host"),
+        ({"STORE": "redis://host?bogus=1"}, "'redis://host?bogus=1' is no address of a Redis: redis-py"),
         ({"PARTITIONS": 0}, "must be a whole number from 1 to 64, not 0"),
         (["GRACE"], "must be a dict, not ['GRACE']"),
     ],

@@ -108,6 +108,7 @@ async def test_a_store_that_is_not_there_yet_is_told_in_a_line_and_waited_for(
         ("redis://127.0.0.1:{port}/99", "refuses: "),
         ("redis+cluster://127.0.0.1:{port}", "cannot be reached|refuses: "),
         ("tcp://127.0.0.1:{port}", "is no address of a Redis"),
+        ("redis://127.0.0.1:{port}?bogus=1", "redis-py knows no option 'bogus'"),
     ],
 )
 def test_a_wrong_address_of_the_store_is_told_in_a_sentence(

@@ -1,4 +1,8 @@
-"""Ask who is online, from views, templates, tasks and shells."""
+"""Ask who is online, from views, templates, tasks and shells.
+
+Every question may raise :class:`StoreUnavailable`: the store is away, and this process has no copy of what it
+holds. A process that serves sockets has one, from its first contact with the store on.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from typing import NamedTuple
 from . import last_seen
 from .core.statuses import SITE, Status
 from .runtime import present
+from .stores.errors import StoreUnavailable
+
+__all__ = ["Seen", "Status", "StoreUnavailable", "online_count", "status", "statuses"]
 
 
 class Seen(NamedTuple):
@@ -39,10 +46,10 @@ def statuses(users: Iterable[object]) -> dict[str, Seen]:
 
 
 def status(user: object) -> Seen:
-    """Return the status of one user, by primary key."""
+    """Return the status of one user, by primary key. Raises StoreUnavailable."""
     return statuses([user])[str(user)]
 
 
 def online_count() -> int:
-    """Return how many users are online or away."""
+    """Return how many users are online or away. Raises StoreUnavailable."""
     return present().count(SITE)

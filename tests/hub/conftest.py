@@ -14,6 +14,7 @@ from whosonline.core.policy import Policy
 from whosonline.hub.connection import Connection
 from whosonline.hub.hub import Hub, Site
 from whosonline.hub.resumption import Token
+from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 from whosonline.testing.clock import ManualClock, settle
 from whosonline.testing.sockets import RecordingSocket
@@ -155,6 +156,37 @@ class World:
         await self.clock.advance(hub.policy.count_interval)
         tab.take()
         return tab
+
+
+class FaultyStore:
+    """A store that can be unplugged; what was sent may have arrived, or not."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.sync = store.sync
+        self.away = False
+        self.lose_answers = False
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if self.away and not self.lose_answers:
+                raise StoreUnavailable("unplugged")
+            answer = await method(*arguments)
+            if self.away:
+                raise StoreUnavailable("the answer was lost")
+            return answer
+
+        return call
+
+    async def follow(self, cursor: Any) -> Any:
+        async for batch in self._store.follow(cursor):
+            if self.away:
+                raise StoreUnavailable("unplugged")
+            yield batch
 
 
 @pytest.fixture

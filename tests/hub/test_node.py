@@ -13,38 +13,7 @@ from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.stores.memory.backend import SWEEP_CHUNK
 from whosonline.testing.clock import settle
 
-from .conftest import Tab, World
-
-
-class FaultyStore:
-    """A store that can be unplugged; what was sent may have arrived, or not."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-        self.sync = store.sync
-        self.away = False
-        self.lose_answers = False
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        async def call(*arguments: Any) -> Any:
-            self.calls.append(name)
-            if self.away and not self.lose_answers:
-                raise StoreUnavailable("unplugged")
-            answer = await method(*arguments)
-            if self.away:
-                raise StoreUnavailable("the answer was lost")
-            return answer
-
-        return call
-
-    async def follow(self, cursor: Any) -> Any:
-        async for batch in self._store.follow(cursor):
-            if self.away:
-                raise StoreUnavailable("unplugged")
-            yield batch
+from .conftest import FaultyStore, Tab, World
 
 
 async def unplugged_world(world: World, **policy: Any):

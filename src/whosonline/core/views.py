@@ -124,12 +124,12 @@ class Views:
     def full(self, watcher: Watcher, online: int) -> Update:
         """Return all that has been published of a connection's view."""
         assert watcher.view is not None
-        view = watcher.view
-        return Update(
-            online,
-            view.users.full() if view.users is not None else UNSET,
-            view.page.full() if view.page is not None else UNSET,
-        )
+        return _full(watcher.view, online)
+
+    def everything(self, online: int) -> Iterator[Delivery]:
+        """Return all that has been published, a message for each view."""
+        for view in list(self._views.values()):
+            yield Delivery(_full(view, online), view)
 
     # Changes
 
@@ -272,6 +272,14 @@ class Views:
         del self._looking[window]
         del self._ranges[Range(window.after, window.until)]
         self._marked_ranges.discard(window)
+
+
+def _full(view: View, online: int) -> Update:
+    return Update(
+        online,
+        view.users.full() if view.users is not None else UNSET,
+        view.page.full() if view.page is not None else UNSET,
+    )
 
 
 def _update(

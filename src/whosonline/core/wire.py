@@ -73,7 +73,8 @@ class Page(Struct, frozen=True):
 
 class Welcome(Struct, frozen=True, tag="welcome"):
     you: str
-    online: int
+    # Absent while the server does not know who is online: the client keeps what it has.
+    online: int | UnsetType = UNSET
     room: str = SITE
     protocol: int = PROTOCOL
     resume: str | UnsetType = UNSET

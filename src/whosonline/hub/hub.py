@@ -306,7 +306,7 @@ class Hub:
         if before not in (None, self._follower.epoch):
             self._release_held_later()
         self._views.mark_all(changed)
-        self._fanout.flush_soon()
+        self._fanout.set_known()
 
     def _make_good_what_was_missed(self, changed: Iterable[tuple[str, str]]) -> None:
         """See to what nobody told: who left when, who may stay, and the list of all users."""
@@ -343,7 +343,7 @@ class Hub:
         self._last_seen.save_soon(changes)
 
     def on_degraded(self, degraded: bool) -> None:
-        self._fanout.set_degraded(degraded)
+        self._fanout.set_away(degraded)
         self._resumption.on_degraded(degraded)
         if not degraded and self.knows:
             # Who logged out meanwhile, or lost the right to stay, could not be told through the store.

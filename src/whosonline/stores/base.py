@@ -74,6 +74,8 @@ class NodeStatus(NamedTuple):
     """Users that it holds, counted once a room."""
     behind: int | None
     """Log entries that it had not followed when it last beat; None: it has still to take a snapshot."""
+    leaving: bool = False
+    """Whether it has said that it goes: its lease runs out soon, and that is as it should be."""
 
 
 class StoreStatus(NamedTuple):
@@ -212,6 +214,9 @@ class Store(ABC):
     @abstractmethod
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         """Yield what is logged after a place, in order, each entry once, waiting for more without end.
+
+        The first batch comes at once, empty where there is nothing yet: so the reader knows that the log
+        reaches back to that place, and that the store answers.
 
         Raises (from the iteration):
             PositionGone: the log does not reach back to there.

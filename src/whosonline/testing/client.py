@@ -77,7 +77,7 @@ def merge(state: ClientState, message: Any) -> ClientState:
             return replace(
                 state,
                 you=message["you"],
-                online=message["online"],
+                online=message.get("online", state.online),
                 resume=message.get("resume"),
                 degraded=False,
             )

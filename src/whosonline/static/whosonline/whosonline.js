@@ -50,7 +50,7 @@ export function merge(state, message) {
       return {
         ...state,
         you: message.you,
-        online: message.online,
+        online: message.online ?? state.online,
         resume: message.resume ?? null,
         degraded: false,
       };

@@ -71,16 +71,17 @@ class MemoryStore(Store):
 
     async def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         loop = asyncio.get_running_loop()
+        first = True
         while True:
             waiter = loop.create_future()
             try:
                 batch = self._backend.read(cursor, waiter)
-                if not batch.entries:
+                if not batch.entries and not first:
                     await waiter
                     continue
             finally:
                 self._backend.give_back(waiter)
-            cursor = batch.cursor
+            cursor, first = batch.cursor, False
             yield batch
 
     async def snapshot(self) -> Snapshot:

@@ -71,7 +71,9 @@ def test_who_is_found_by_several_words_comes_once() -> None:
 
 
 def test_pages_of_what_is_found_are_in_name_order_and_leave_nobody_out() -> None:
-    names = sorted(["b ann", "Ann", "é ann", "ann", "zz-ann", "日ann", "😀 ann", *(f"ann{n}" for n in range(9))])
+    names = sorted(
+        ["b ann", "Ann", "é ann", "ann", "zz-ann", "日ann", "😀 ann", *(f"ann{n}" for n in range(9))]
+    )
     for name in names:
         User.objects.create_user(name)
     names.remove("日ann")  # one word

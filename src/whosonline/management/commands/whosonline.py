@@ -19,7 +19,9 @@ from ...words import reindex
 
 
 class Command(BaseCommand):
-    help = "Shows the site's nodes and the state of the store, or writes the words anew that users are found by."
+    help = (
+        "Shows the site's nodes and the state of the store, or writes the words anew that users are found by."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="what", required=True)

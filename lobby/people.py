@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from whosonline import directory, presence
@@ -18,72 +18,94 @@ class Stretch(NamedTuple):
 
     people: list[Any]
     after: str | None
-    """The key just before the first of them, so that whoever comes anew is in exactly one part; None: there is none."""
+    """Nobody comes between this key and the first of them; None: nobody comes before."""
     until: str | None
     """The last one's key; None if nobody comes after."""
 
 
-class Source(Generic[Person]):
+class Source(ABC, Generic[Person]):
     """Where a list comes from."""
-
-    def __init__(
-        self,
-        after: Callable[[str | None, int], list[Person]],
-        before: Callable[[str, int], list[Person]],
-        key: Callable[[Person], str],
-    ) -> None:
-        self._after = after
-        self._before = before
-        self._key = key
 
     def after(self, key: str | None, limit: int) -> Stretch:
         """Return up to `limit` people after a name key, or from the beginning."""
         people = self._after(key, limit + 1)
-        more = len(people) > limit
+        until = self._key(people[limit - 1]) if len(people) > limit else None
         del people[limit:]
-        before = self._before(self._key(people[0]), 1) if people and key else []
-        return Stretch(people, self._only_key(before), self._key(people[-1]) if more else None)
+        after = key if key and people and self._holds_before(self._key(people[0])) else None
+        return Stretch(people, after, until)
 
     def before(self, key: str, limit: int) -> Stretch:
         """Return the up to `limit` people who come just before a name key."""
         people = self._before(key, limit + 1)
-        first = people[:-limit]
+        after = self._key(people[0]) if len(people) > limit else None
         del people[:-limit]
         last = self._key(people[-1]) if people else key
-        return Stretch(people, self._only_key(first), last if self._after(last, 1) else None)
+        return Stretch(people, after, last if self._holds_after(last) else None)
 
-    def _only_key(self, people: list[Person]) -> str | None:
-        return self._key(people[0]) if people else None
+    @abstractmethod
+    def _after(self, key: str | None, limit: int) -> list[Person]: ...
 
+    @abstractmethod
+    def _before(self, key: str, limit: int) -> list[Person]: ...
 
-def everyone(query: str) -> Source[Any]:
-    """Return the list of all users whom a query finds; all, if it is empty."""
-    return Source(
-        lambda after, limit: list(directory.page(after, limit=limit, query=query)),
-        lambda before, limit: list(directory.page_before(before, limit, query)),
-        directory.name_key,
-    )
+    @abstractmethod
+    def _holds_before(self, key: str) -> bool: ...
 
+    @abstractmethod
+    def _holds_after(self, key: str) -> bool: ...
 
-def online_now(query: str, visitor: Any) -> Source[Online]:
-    """Return who is online or away, the visitor too: the socket of the page that is asked for opens in a moment."""
-    me = Online(str(visitor.pk), directory.profile(visitor), Status.ONLINE)
-    found = matches(me.profile, query)
-
-    def with_me(people: list[Online], here: bool) -> list[Online]:
-        others = [person for person in people if person.user != me.user]
-        return sorted([*others, me] if found and here else others, key=_place)
-
-    def after(key: str | None, limit: int) -> list[Online]:
-        people = presence.online(key, limit, query)
-        return with_me(people, here=key is None or me.profile.key > key)[:limit]
-
-    def before(key: str, limit: int) -> list[Online]:
-        people = presence.online_before(key, limit, query)
-        return with_me(people, here=me.profile.key < key)[-limit:]
-
-    return Source(after, before, lambda person: person.profile.key)
+    @abstractmethod
+    def _key(self, person: Person) -> str: ...
 
 
-def _place(person: Online) -> tuple[str, str]:
-    return person.profile.key, person.user
+class Everyone(Source[Any]):
+    """All users; with a query, those whom it finds."""
+
+    def __init__(self, query: str) -> None:
+        self._query = query
+
+    def _after(self, key: str | None, limit: int) -> list[Any]:
+        return list(directory.page(key, limit=limit, query=self._query))
+
+    def _before(self, key: str, limit: int) -> list[Any]:
+        return list(directory.page_before(key, limit, self._query))
+
+    def _holds_before(self, key: str) -> bool:
+        return directory.holds_before(key, self._query)
+
+    def _holds_after(self, key: str) -> bool:
+        return directory.holds_after(key, self._query)
+
+    def _key(self, person: Any) -> str:
+        return directory.name_key(person)
+
+
+class OnlineNow(Source[Online]):
+    """Who is online or away, the visitor too: the socket of the page that is asked for opens in a moment."""
+
+    def __init__(self, query: str, visitor: Any) -> None:
+        self._query = query
+        self._me = Online(str(visitor.pk), directory.profile(visitor), Status.ONLINE)
+        self._finds_me = matches(self._me.profile, query)
+
+    def _after(self, key: str | None, limit: int) -> list[Online]:
+        people = presence.online(key, limit, self._query)
+        return self._with_me(people, here=key is None or self._key(self._me) > key)[:limit]
+
+    def _before(self, key: str, limit: int) -> list[Online]:
+        people = presence.online_before(key, limit, self._query)
+        return self._with_me(people, here=self._key(self._me) < key)[-limit:]
+
+    def _holds_before(self, key: str) -> bool:
+        return bool(self._before(key, 1))
+
+    def _holds_after(self, key: str) -> bool:
+        return bool(self._after(key, 1))
+
+    def _key(self, person: Online) -> str:
+        return person.profile.key
+
+    def _with_me(self, people: list[Online], here: bool) -> list[Online]:
+        others = [person for person in people if person.user != self._me.user]
+        mine = [self._me] if self._finds_me and here else []
+        return sorted(others + mine, key=lambda person: (person.profile.key, person.user))

@@ -21,10 +21,10 @@ from whosonline.core.search import LONGEST
 from whosonline.stores.errors import StoreUnavailable
 
 from .forms import SignUpForm
-from .people import Source, Stretch, everyone, online_now
+from .people import Everyone, OnlineNow, Source, Stretch
 from .rows import count_and_rows, count_and_rows_online
 
-PAGE = 100
+PAGE = 50
 """Users on one page of the list."""
 
 EVERYONE, ONLINE = "everyone", "online"
@@ -98,9 +98,9 @@ class UserList(LoginRequiredMixin, TemplateView):
         policy, visitor = get_settings().policy, self.request.user
         # What the page shows it also watches.
         if self.view == ONLINE:
-            stretch = self._stretch(online_now(self.query, visitor), min(PAGE, policy.page_limit))
+            stretch = self._stretch(OnlineNow(self.query, visitor), min(PAGE, policy.page_limit))
             return stretch, *count_and_rows_online(stretch.people, visitor)
-        stretch = self._stretch(everyone(self.query), min(PAGE, policy.watched_users))
+        stretch = self._stretch(Everyone(self.query), min(PAGE, policy.watched_users))
         return stretch, *count_and_rows(stretch.people, visitor)
 
     def _stretch(self, source: Source[Any], limit: int) -> Stretch:

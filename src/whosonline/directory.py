@@ -77,6 +77,20 @@ def page_before(before: str, limit: int = 100, query: str = "") -> list[Abstract
     return list(users[:limit])[::-1]
 
 
+def holds_before(key: str, query: str = "") -> bool:
+    """Return whether anybody in the list (whom a query finds) comes before a name key."""
+    if query:
+        return search.finds_before(query, key)
+    return listed().filter(_name_key__lt=key).order_by().exists()
+
+
+def holds_after(key: str, query: str = "") -> bool:
+    """Return whether anybody in the list (whom a query finds) comes after a name key."""
+    if query:
+        return search.finds_after(query, key)
+    return listed().filter(_name_key__gt=key).order_by().exists()
+
+
 def _users(places: Sequence[tuple[str, Any]]) -> list[AbstractBaseUser]:
     # By their primary keys, and put in order here: the database has nothing to choose the wrong way.
     found = {user.pk: user for user in listed().filter(pk__in=[pk for _, pk in places]).order_by()}

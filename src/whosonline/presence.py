@@ -16,7 +16,7 @@ from .runtime import present
 FEW = 5000
 """So many who are online are looked through one by one; of more, only those whom the database finds."""
 
-CHUNK = 2000
+CHUNK = 500
 """Users that are looked through at a time."""
 
 

@@ -15,6 +15,7 @@ from . import directory, last_seen, sessions
 from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
 from .core.replica import Replica
+from .core.wire import Range
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
 from .stores.base import Store, SyncStore
@@ -124,8 +125,9 @@ def _site() -> Site:
     )
 
 
-def _load_directory(after: str | None, until: str | None, limit: int) -> list[tuple[str, Profile]]:
-    return [(str(user.pk), directory.profile(user)) for user in directory.page(after, until, limit)]
+def _load_directory(span: Range, limit: int) -> list[tuple[str, Profile]]:
+    users = directory.page(span.after, span.until, limit, span.search or "")
+    return [(str(user.pk), directory.profile(user)) for user in users]
 
 
 def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ A query finds whoever has a word that begins with it, and all such words are one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from .core.search import fold
@@ -20,28 +21,44 @@ def places(
     query: str, after: str | None = None, until: str | None = None, limit: int = 100
 ) -> list[tuple[str, Any]]:
     """Return name key and primary key of up to `limit` users whom a query finds: after < name key <= until."""
-    words = _words(query)
-    if after is not None:
-        words = words.filter(key__gt=after)
+    words = _range(query)
     if until is not None:
         words = words.filter(key__lte=until)
-    return list(words.order_by("key", "user_id")[:limit])
+    words = words.order_by("key", "user_id")
+    return _once_each(limit, after, lambda last: words if last is None else words.filter(key__gt=last))
 
 
 def places_before(query: str, before: str, limit: int = 100) -> list[tuple[str, Any]]:
     """Return name key and primary key of the up to `limit` found users that come just before a name key."""
-    words = _words(query).filter(key__lt=before).order_by("-key", "-user_id")
-    return list(words[:limit])[::-1]
+    words = _range(query).order_by("-key", "-user_id")
+    return _once_each(limit, before, lambda last: words.filter(key__lt=last))[::-1]
 
 
-def anybody(query: str, limit: int) -> list[Any]:
-    """Return the primary keys of up to `limit` users whom a query finds, in no particular order."""
-    return list(_range(query).values_list("user_id", flat=True).distinct()[:limit])
+def finds_before(query: str, key: str) -> bool:
+    """Return whether a query finds anybody who comes before a name key."""
+    return bool(_range(query).filter(key__lt=key).exists())
 
 
-def _words(query: str) -> Any:
-    # A user may be found by several words.
-    return _range(query).values_list("key", "user_id").distinct()
+def finds_after(query: str, key: str) -> bool:
+    """Return whether a query finds anybody who comes after a name key."""
+    return bool(_range(query).filter(key__gt=key).exists())
+
+
+def _once_each(
+    limit: int, start: str | None, words_from: Callable[[str | None], Any]
+) -> list[tuple[str, Any]]:
+    """Return up to `limit` places, where a user may be found by several words.
+
+    To let the database leave out the repeats would make it remember all that it finds, which may be everybody.
+    """
+    found: dict[tuple[str, Any], None] = {}
+    many = 2 * limit
+    while True:
+        rows = list(words_from(start).values_list("key", "user_id")[:many])
+        found.update(dict.fromkeys(rows))
+        if len(found) >= limit or len(rows) < many:
+            return list(found)[:limit]
+        start = rows[-1][0]
 
 
 def _range(query: str) -> Any:

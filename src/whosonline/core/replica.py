@@ -73,6 +73,11 @@ class Room:
         start = bisect_right(self._order, place_after(after))
         return [user for _, user in self._order[start : start + limit]]
 
+    def places(self, after: Place, limit: int) -> list[Place]:
+        """Return up to `limit` places of present users, in name order, after a place."""
+        start = bisect_right(self._order, after)
+        return self._order[start : start + limit]
+
     def page_before(self, before: str, limit: int) -> list[str]:
         """Return the up to `limit` present users that come just before a name key, in name order."""
         end = bisect_left(self._order, (before, ""))

@@ -69,7 +69,7 @@ function mergeUsers(users, told) {
 }
 
 function mergePage(page, told) {
-  const watched = told && told.room === page?.watch.room && told.after === (page.watch.after ?? null);
+  const watched = told && told.room === page?.watch.room && isPart(page.watch, told);
   // Before the full state has come, changes are those of an earlier watch.
   if (!watched || !(page.rows || told.reset)) return page;
   const rows = mergeRows(page.rows, told.reset, told.put, told.drop);
@@ -83,8 +83,9 @@ function mergeDirectory(directory, told) {
   return { ...directory, rows: mergeRows(directory.rows, told.reset, told.added, told.removed) };
 }
 
-function isPart({ after = null, until = null }, told) {
-  return after === (told.after ?? null) && until === (told.until ?? null);
+function isPart({ after = null, until = null, search = null }, told) {
+  const sameEnds = after === (told.after ?? null) && until === (told.until ?? null);
+  return sameEnds && (search || null) === (told.search ?? null);
 }
 
 function mergeRows(rows, reset, put = [], drop = []) {
@@ -215,14 +216,14 @@ export class Presence extends EventTarget {
     if (!same) this.#ask(users.length ? { type: "watch", users } : { type: "unwatch", users: true });
   }
 
-  /** Watch a page of who is in a room, after a name key. */
-  watchPage(room, after = null, limit = 50) {
-    this.#ask({ type: "watch", room, after, limit });
+  /** Watch a page of who is in a room, after a name key; with a search, of those whom it finds. */
+  watchPage(room, after = null, limit = 50, search = null) {
+    this.#ask({ type: "watch", room, after, limit, ...(search && { search }) });
   }
 
-  /** Watch a part of the list of all users: after < key <= until; null for an open end. */
-  watchDirectory(after = null, until = null) {
-    this.#ask({ type: "watch", directory: { after, until } });
+  /** Watch a part of the list of all users: after < key <= until; null for an open end. A search likewise. */
+  watchDirectory(after = null, until = null, search = null) {
+    this.#ask({ type: "watch", directory: { after, until, ...(search && { search }) } });
   }
 
   /** @param {"users" | "page" | "directory"} kind */

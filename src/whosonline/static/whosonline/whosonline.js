@@ -226,6 +226,11 @@ export class Presence extends EventTarget {
     this.#ask({ type: "watch", directory: { after, until, ...(search && { search }) } });
   }
 
+  /** Compare two name keys as the server orders them: for pages that put rows in order themselves. */
+  compareKeys(a, b) {
+    return compareKeys(a, b);
+  }
+
   /** @param {"users" | "page" | "directory"} kind */
   unwatch(kind) {
     if (kind === "users") this.watchUsers([]);
@@ -369,7 +374,15 @@ const SAY_AFTER = 1_000;
 /** What is added to the page meanwhile is looked for, and asked for, together. */
 const SCAN_AFTER = 100;
 const SEEN_INTERVAL = 10_000;
-const MARKS = ["data-presence-user", "data-presence-seen", "data-presence-count", "data-presence-connection"];
+/** What is within an element with this attribute is not watched for now: a page may set it on what is far off screen. */
+const PAUSED = "data-presence-paused";
+const MARKS = [
+  "data-presence-user",
+  "data-presence-seen",
+  "data-presence-count",
+  "data-presence-connection",
+  PAUSED,
+];
 const USER_MARKS = "[data-presence-user], [data-presence-seen]";
 const SEEN_MARKS = "time[data-presence-seen][datetime]:not([hidden])";
 /** Not "scroll": rows that come and go move what is below them, and that scrolls by itself. */
@@ -391,7 +404,8 @@ function bindMarks(presence, root) {
   const showConnection = connectionShower(presence, root);
   const scan = () => {
     due = null;
-    presence.watchUsers([...root.querySelectorAll(USER_MARKS)].map(idOf).filter(Boolean));
+    const marks = [...root.querySelectorAll(USER_MARKS)].filter((mark) => !mark.closest(`[${PAUSED}]`));
+    presence.watchUsers(marks.map(idOf).filter(Boolean));
     showUsers();
     showCount();
     showConnection();

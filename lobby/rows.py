@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from whosonline import directory, presence
 from whosonline.core.statuses import Status
-from whosonline.presence import Seen
+from whosonline.presence import Online, Seen
 from whosonline.stores.errors import StoreUnavailable
 
 
@@ -35,6 +35,23 @@ def count_and_rows(users: Sequence[Any], visitor: Any) -> tuple[int | None, list
         seen[me] = Seen(Status.ONLINE, None)
     rows = [_row(user, seen.get(str(user.pk)), me) for user in users]
     return (count if seen else None), rows
+
+
+def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, list[Row]]:
+    """Return how many users are online and a row for each of these people, who are."""
+    me = str(visitor.pk)
+    count = presence.online_count() + (not presence.is_online(me))
+    rows = [
+        Row(
+            person.user,
+            *person.profile,
+            Status.ONLINE if person.user == me else person.status,
+            None,
+            person.user == me,
+        )
+        for person in people
+    ]
+    return count, rows
 
 
 def _seen(ids: set[str]) -> tuple[int, dict[str, Seen]]:

@@ -17,6 +17,7 @@ from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
 from .core.policy import Policy
 from .core.replica import Replica
+from .core.wire import Range
 from .hub import arrivals
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
@@ -157,8 +158,9 @@ def _fitting(policy: Policy) -> Policy:
     return replace(policy, connections_per_node=min(policy.connections_per_node, most))
 
 
-def _load_directory(after: str | None, until: str | None, limit: int) -> list[tuple[str, Profile]]:
-    return [(str(user.pk), directory.profile(user)) for user in directory.page(after, until, limit)]
+def _load_directory(span: Range, limit: int) -> list[tuple[str, Profile]]:
+    users = directory.page(span.after, span.until, limit, span.search or "")
+    return [(str(user.pk), directory.profile(user)) for user in users]
 
 
 def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.utils import timezone
 
-from . import directory, last_seen
+from . import directory, last_seen, words
 from .conf import get_settings
 from .core.entries import Change, Profile
 from .runtime import expel_here, sync_store
@@ -130,6 +130,7 @@ def on_user_saved(
         return
     user, before, now = str(instance.pk), instance._whosonline_before, _listing(instance)
     if now != before:
+        words.write(instance.pk, now, using)
         _relist(user, now, before, using)
     if not created:
         _recheck(user, using)

@@ -11,6 +11,7 @@ import pytest
 from whosonline.core import wire
 from whosonline.core.entries import Profile
 from whosonline.core.policy import Policy
+from whosonline.core.search import matches
 from whosonline.hub.connection import Connection
 from whosonline.hub.hub import Hub, Site
 from whosonline.hub.resumption import Token
@@ -83,16 +84,17 @@ class People:
         self._query("sessions")
         return {key: key for key in keys}
 
-    async def load_directory(
-        self, after: str | None, until: str | None, limit: int
-    ) -> list[tuple[str, Profile]]:
+    async def load_directory(self, span: wire.Range, limit: int) -> list[tuple[str, Profile]]:
         self._query("directory")
         await self._answers.wait()
         rows = sorted(self.listed.items(), key=lambda row: row[1].key)
+        after, until = span.after, span.until
         return [
             (user, profile)
             for user, profile in rows
-            if (after is None or after < profile.key) and (until is None or profile.key <= until)
+            if (after is None or after < profile.key)
+            and (until is None or profile.key <= until)
+            and matches(profile, span.search or "")
         ][:limit]
 
     async def load_last_seen(self, users: list[str]) -> dict[str, int]:

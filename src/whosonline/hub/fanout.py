@@ -34,8 +34,8 @@ YIELD_AFTER = 0.005
 READS_AT_ONCE = 2
 """Parts of the list of all users that are read at the same time."""
 
-LoadDirectory = Callable[[str | None, str | None, int], Awaitable[list[tuple[str, Profile]]]]
-"""Returns up to so many users of the list of all users: after < name key <= until."""
+LoadDirectory = Callable[[Range, int], Awaitable[list[tuple[str, Profile]]]]
+"""Returns up to so many users of a part of the list of all users."""
 
 
 class Fanout:
@@ -278,7 +278,7 @@ class DirectoryLoader:
                 async with self._turn:
                     if not self._views.to(window):
                         return  # who watches one part after the other waits for the last alone
-                    rows = await self._load(window.after, window.until, self._limit)
+                    rows = await self._load(window.span, self._limit)
             except Exception:
                 logger.exception("the list of users could not be read; trying again soon")
                 await self._clock.sleep(self.RETRY)

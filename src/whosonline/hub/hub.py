@@ -26,6 +26,7 @@ from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
 from .connection import Connection, Kind, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
+from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
 from .node import Node
 from .rechecks import Rechecks, Staying
@@ -91,6 +92,7 @@ class Hub:
         self._directories = DirectoryLoader(
             self._views, self._fanout, site.load_directory, policy, self._clock
         )
+        self._feeder = SearchFeeder(self._views, self._fanout)
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
         self._wait: asyncio.Task[None] | None = None
@@ -128,6 +130,7 @@ class Hub:
         self._fanout.stop()
         self._directories.stop()
         self._rechecks.stop()
+        self._feeder.stop()
         for waiting in (self._grace_timer, self._wait):
             if waiting is not None:
                 waiting.cancel()
@@ -275,7 +278,10 @@ class Hub:
         elif message.room is not UNSET:
             after = None if message.after is UNSET else message.after
             limit = self.policy.page_limit if message.limit is UNSET else message.limit
-            self._views.watch_page(connection, (message.room, after, limit))
+            if message.search is not UNSET and message.search:
+                self._views.watch_search(connection, (message.room, after, limit, message.search))
+            else:
+                self._views.watch_page(connection, (message.room, after, limit))
         self._fanout.tell_full(connection, Kind.UPDATE)
 
     def _unwatch(self, connection: Connection, message: wire.Unwatch) -> None:

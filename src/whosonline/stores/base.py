@@ -160,6 +160,10 @@ class SyncStore(ABC):
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in the room, in name order, after a name key."""
 
+    @abstractmethod
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        """Return the up to `limit` users present in the room that come just before a name key, in name order."""
+
     def memory_policy(self) -> str | None:
         """Return what the store does when its memory is full, by Redis's names; None if it does not say."""
         return None

@@ -285,3 +285,8 @@ class MemoryBackend:
         with self._lock:
             self._sweep_without_nodes()
             return self._folded.online(room, after, limit)
+
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        with self._lock:
+            self._sweep_without_nodes()
+            return self._folded.online_before(room, before, limit)

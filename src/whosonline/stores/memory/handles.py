@@ -43,6 +43,9 @@ class MemorySyncStore(SyncStore):
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         return self._backend.online(room, after, limit)
 
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        return self._backend.online_before(room, before, limit)
+
     def status(self) -> StoreStatus:
         return self._backend.status()
 

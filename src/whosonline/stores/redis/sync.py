@@ -77,12 +77,19 @@ class RedisSyncStore(SyncStore):
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         start = () if after is None else (after,)
+        return self._page(room, limit, *start)[:limit]
+
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        return self._page(room, limit, before, "before")[-limit:]
+
+    def _page(self, room: str, limit: int, *where: str) -> list[tuple[str, Presence]]:
+        """Return in name order up to `limit` users of each partition."""
         found: list[tuple[str, Presence]] = []
         for partition in range(self._layout.partitions):
-            answer = self._run("page", partition, room, limit, *start)
+            answer = self._run("page", partition, room, limit, *where)
             users = (user.decode() for user in answer[::2])
             found += zip(users, map(codec.unpack_presence, answer[1::2]), strict=True)
-        return sorted(found, key=lambda row: (row[1].profile.key, row[0]))[:limit]
+        return sorted(found, key=lambda row: (row[1].profile.key, row[0]))
 
     def status(self) -> StoreStatus:
         parts = [

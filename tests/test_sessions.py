@@ -69,10 +69,10 @@ def test_a_cached_session_that_the_cache_has_lost_is_read_from_the_database(ann,
     assert visitor_of(key) is not None
 
 
-def test_sessions_of_many_cost_two_queries_a_batch(django_assert_num_queries):
+def test_sessions_of_many_cost_three_queries_a_batch(django_assert_num_queries):
     users = User.objects.bulk_create(User(username=f"user{number}") for number in range(BATCH + 1))
     keys = [session_key_of(user) for user in users]
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         visitors = visitors_of(keys)
     assert [visitors[key].user for key in keys] == [str(user.pk) for user in users]
 

@@ -32,6 +32,19 @@ class LastSeen(models.Model):
         return f"{self.user_id} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
+class Invisible(models.Model):
+    """Somebody who wants to appear offline to all others. No row: shown as they are."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+
+    class Meta:
+        verbose_name = _("invisible user")
+        verbose_name_plural = _("invisible users")
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
 class CodePointField(models.CharField):
     """A text that the database compares and orders by code point, whichever database it is."""
 

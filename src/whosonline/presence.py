@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import last_seen, search
 from .core.entries import Profile
 from .core.replica import Presence
 from .core.search import matches
 from .core.statuses import SITE, Status
+from .models import Invisible
 from .runtime import present
 from .stores.errors import StoreUnavailable
 
-__all__ = ["Seen", "Status", "StoreUnavailable", "online_count", "status", "statuses"]
+__all__ = [
+    "Seen",
+    "Status",
+    "StoreUnavailable",
+    "is_invisible",
+    "online_count",
+    "set_invisible",
+    "status",
+    "statuses",
+]
 
 FEW = 5000
 """So many who are online are looked through one by one; of more, only those whom the database finds."""
@@ -76,6 +86,22 @@ def online_count() -> int:
 def is_online(user: object) -> bool:
     """Return whether a user, by primary key, is online or away; no query."""
     return bool(present().statuses(SITE, [str(user)]))
+
+
+def is_invisible(user: Any) -> bool:
+    """Return whether a user, by primary key, wants to appear offline; one query."""
+    return Invisible.objects.filter(pk=user).exists()
+
+
+def set_invisible(user: Any, invisible: bool) -> None:
+    """Have a user, by primary key, appear offline to all others from now on, or not any more.
+
+    It acts within a second, and holds until it is changed: over log-outs and restarts.
+    """
+    if invisible:
+        Invisible.objects.get_or_create(pk=user)
+    elif (row := Invisible.objects.filter(pk=user).first()) is not None:
+        row.delete()
 
 
 def online(after: str | None = None, limit: int = 50, query: str = "") -> list[Online]:

@@ -21,6 +21,7 @@ from .core.wire import Range
 from .hub import arrivals
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
+from .hub.rechecks import Standing
 from .stores.base import Store, SyncStore
 from .stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 
@@ -167,11 +168,11 @@ def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:
     return {user: int(at.timestamp()) for user, at in last_seen.load(users).items()}
 
 
-def _staying(connections: list[Connection]) -> dict[Connection, float]:
-    """Return those whose session is theirs still, and when it ends."""
+def _staying(connections: list[Connection]) -> dict[Connection, Standing]:
+    """Return those whose session is theirs still, and how they stand."""
     visitors = sessions.visitors_of(connection.ticket for connection in connections)
     return {
-        connection: visitor.expires
+        connection: Standing(visitor.expires, visitor.invisible)
         for connection in connections
         if (visitor := visitors.get(connection.ticket)) is not None and visitor.user == connection.user
     }

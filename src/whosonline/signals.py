@@ -20,6 +20,7 @@ from django.utils import timezone
 from . import directory, last_seen, words
 from .conf import get_settings
 from .core.entries import Change, Profile
+from .models import Invisible
 from .runtime import expel_here, sync_store
 from .sessions import TOUCH_KEY, session_name
 from .stores.errors import StoreUnavailable
@@ -63,6 +64,8 @@ def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Count the user as online until the page that comes next has opened its socket."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
+        return
+    if Invisible.objects.filter(pk=user.pk).exists():
         return
     ttl = get_settings().policy.touch
     session[TOUCH_KEY] = time.time() + ttl
@@ -144,6 +147,14 @@ def on_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> No
         _recheck(user, using)
 
 
+def on_visibility_changed(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
+    """Show a user as offline, or not any more, where the user has sockets; and end log-ins without one."""
+    user = str(instance.pk)
+    tell = partial(_tell, "a change of visibility", lambda: sync_store().withdraw(user))
+    transaction.on_commit(tell, using=using)
+    _recheck(user, using)
+
+
 def _is_user(model: Any) -> bool:
     """Return whether a model is the project's user model, or a proxy of it."""
     return model._meta.concrete_model is get_user_model()
@@ -176,6 +187,8 @@ def connect() -> None:
     pre_save.connect(before_user_saved)
     post_save.connect(on_user_saved)
     post_delete.connect(on_user_deleted)
+    post_save.connect(on_visibility_changed, sender=Invisible)
+    post_delete.connect(on_visibility_changed, sender=Invisible)
     engine = import_module(settings.SESSION_ENGINE).SessionStore
     if hasattr(engine, "get_model_class"):  # sessions that are rows
         post_save.connect(on_session_saved, sender=engine.get_model_class())

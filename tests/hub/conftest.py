@@ -14,6 +14,7 @@ from whosonline.core.policy import Policy
 from whosonline.core.search import matches
 from whosonline.hub.connection import Connection
 from whosonline.hub.hub import Hub, Site
+from whosonline.hub.rechecks import Standing
 from whosonline.hub.resumption import Token
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
@@ -52,6 +53,7 @@ class People:
         self.listed: dict[str, Profile] = {}
         self.seen: dict[str, int] = {}
         self.refused: set[str] = set()
+        self.invisible: set[str] = set()
         self.expires: dict[str, float] = {}
         self.asked_about: list[Connection] = []
         self.queries: list[str] = []
@@ -106,11 +108,13 @@ class People:
         self._query("save")
         self.seen.update(times)
 
-    async def find_staying(self, connections: list[Connection]) -> dict[Connection, float]:
+    async def find_staying(self, connections: list[Connection]) -> dict[Connection, Standing]:
         self._query("staying")
         self.asked_about += connections
         return {
-            connection: self.expires.get(connection.session, float("inf"))
+            connection: Standing(
+                self.expires.get(connection.session, float("inf")), connection.user in self.invisible
+            )
             for connection in connections
             if connection.user not in self.refused
         }
@@ -149,11 +153,14 @@ class World:
         touched: bool = False,
         asked: float | None = None,
         expires: float = float("inf"),
+        invisible: bool = False,
     ) -> Tab:
         """Open a tab, and forget what it was told so far."""
         tab = Tab(hub, user, session or f"session of {user}")
         tab.connection.expires = expires
-        hub.open(tab.connection, Profile(user, user.title()), touched=touched, asked=asked)
+        hub.open(
+            tab.connection, Profile(user, user.title()), touched=touched, invisible=invisible, asked=asked
+        )
         await settle()
         await self.clock.advance(hub.policy.count_interval)
         tab.take()

@@ -79,6 +79,8 @@ class Welcome(Struct, frozen=True, tag="welcome"):
     room: str = SITE
     protocol: int = PROTOCOL
     resume: str | UnsetType = UNSET
+    # Only where true.
+    invisible: bool | UnsetType = UNSET
 
 
 class Update(Struct, frozen=True, tag="update"):
@@ -108,12 +110,18 @@ class Resume(Struct, frozen=True, tag="resume"):
     resume: str
 
 
+class Visibility(Struct, frozen=True, tag="visibility"):
+    """Whether the connection's own user appears to others as offline; told when that changes."""
+
+    invisible: bool
+
+
 class Error(Struct, frozen=True, tag="error"):
     code: ErrorCode
     detail: str
 
 
-ServerMessage = Welcome | Update | Directory | Notice | Resume | Error
+ServerMessage = Welcome | Update | Directory | Notice | Resume | Visibility | Error
 
 _encoder = msgspec.json.Encoder()
 

@@ -78,11 +78,14 @@ class Fanout:
         if kinds & Kind.NOTICE:
             self._tell_state(connection)
 
-    def count_for(self, user: str) -> int | UnsetType:
-        """Return the online count with this user, who is about to be counted in; UNSET while not known."""
+    def count_for(self, user: str, counted: bool = True) -> int | UnsetType:
+        """Return the online count for somebody who comes, and is about to be counted in, or not.
+
+        UNSET while it is not known.
+        """
         if not self._knows:
             return UNSET
-        count = self._replica.count(SITE) + (self._replica.get(SITE, user) is None)
+        count = self._replica.count(SITE) + (counted and self._replica.get(SITE, user) is None)
         # One connection is told another count than the rest: the next count must be told even if it is
         # what the rest know.
         self._count_untold = self._count_untold or count != self.online

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -29,7 +29,7 @@ from .fanout import DirectoryLoader, Fanout, LoadDirectory
 from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
 from .node import Node
-from .rechecks import Rechecks, Staying
+from .rechecks import Rechecks, Standing, Staying
 from .resumption import Resumption, Token
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Hub:
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self._resumption = Resumption(policy.resume, self._clock)
         self._rechecks = Rechecks(
-            site.staying, self._expel, self._renew_token, policy.recheck, self._clock, self._spawn
+            site.staying, self._expel, self._on_staying, policy.recheck, self._clock, self._spawn
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -174,11 +174,13 @@ class Hub:
         *,
         touched: bool,
         idle: bool = False,
+        invisible: bool = False,
         asked: float | None = None,
     ) -> None:
         """Count a connection in, and welcome it.
 
         Args:
+            invisible: Whether the user wants to appear offline.
             asked: When the look-up of who it is began, by :meth:`now`; by default just now.
             touched: Whether a login touch of its session may still stand; it ends with this.
             idle: Whether nobody is at it, as when a page that was left open comes back.
@@ -196,12 +198,15 @@ class Hub:
             raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
-        self._connections.open(connection, user, connection.session, profile, touched=touched, idle=idle)
+        self._connections.open(
+            connection, user, connection.session, profile, touched=touched, idle=idle, invisible=invisible
+        )
         self._node.report_soon()
         self._views.join(connection)
         doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
-        welcome = wire.Welcome(user, self._fanout.count_for(user), resume=token)
+        online = self._fanout.count_for(user, counted=not invisible)
+        welcome = wire.Welcome(user, online, resume=token, invisible=invisible or UNSET)
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
         self._rechecks.add(connection)
         if self._fanout.degraded:
@@ -250,6 +255,8 @@ class Hub:
 
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
+        if missed & Kind.VISIBILITY:
+            self._tell_visibility(connection)
         if missed & Kind.RESUME:
             self._renew_token(connection)
 
@@ -260,8 +267,22 @@ class Hub:
         return asked <= self._sure_since or self._rechecked.since(user, asked, self._clock.time())
 
     def _token(self, connection: Connection) -> str | UnsetType:
-        token = self._resumption.token(connection, self._connections.profile(connection.user))
+        user = connection.user
+        token = self._resumption.token(
+            connection, self._connections.profile(user), self._connections.is_invisible(user)
+        )
         return self._site.write_token(token) if token is not None else UNSET
+
+    def _on_staying(self, connection: Connection, standing: Standing) -> None:
+        if self._connections.set_invisible(connection.user, standing.invisible):
+            self._node.report_soon()
+            for other in self._connections.of_user(connection.user):
+                self._tell_visibility(cast(Connection, other))
+        self._renew_token(connection)
+
+    def _tell_visibility(self, connection: Connection) -> None:
+        invisible = self._connections.is_invisible(connection.user)
+        connection.offer(frame(wire.encode(wire.Visibility(invisible))), Kind.VISIBILITY)
 
     def _renew_token(self, connection: Connection) -> None:
         token = self._token(connection)

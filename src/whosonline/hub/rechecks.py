@@ -12,15 +12,25 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from heapq import heappop, heappush
 from itertools import count, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from .clock import Clock, Timer
 from .connection import Connection
 
 logger = logging.getLogger(__name__)
 
-Staying = Callable[[list[Connection]], Awaitable[Mapping[Connection, float]]]
-"""Returns those of the connections that may stay, and when their sessions end, in seconds since 1970."""
+
+class Standing(NamedTuple):
+    """What the site says of a connection that may stay."""
+
+    expires: float
+    """When its session ends by itself, in seconds since 1970."""
+    invisible: bool = False
+    """Whether its user wants to appear offline."""
+
+
+Staying = Callable[[list[Connection]], Awaitable[Mapping[Connection, Standing]]]
+"""Returns those of the connections that may stay, and how they stand."""
 
 CHUNK = 200
 """Connections that the site is asked about at once."""
@@ -41,7 +51,7 @@ class Rechecks:
     Args:
         staying: Asks the site.
         refuse: Closes connections that may not stay.
-        renew: Told of each that may.
+        stays: Told of each that may, and how it stands.
         period: Seconds in which everybody is asked about once.
         spawn: Runs a task beside everything else.
     """
@@ -50,14 +60,14 @@ class Rechecks:
         self,
         staying: Staying,
         refuse: Callable[[Iterable[Connection]], None],
-        renew: Callable[[Connection], None],
+        stays: Callable[[Connection, Standing], None],
         period: float,
         clock: Clock,
         spawn: Callable[[Awaitable[None]], object],
     ) -> None:
         self._staying = staying
         self._refuse = refuse
-        self._renew = renew
+        self._stays = stays
         self._period = period
         self._clock = clock
         self._spawn = spawn
@@ -94,13 +104,13 @@ class Rechecks:
             chunk = connections[start : start + CHUNK]
             staying = await self._answer(chunk)
             self._refuse(connection for connection in chunk if connection not in staying)
-            for connection, expires in staying.items():
+            for connection, standing in staying.items():
                 if not connection.closed:
-                    connection.expires = expires
+                    connection.expires = standing.expires
                     self._watch_end(connection)
-                    self._renew(connection)
+                    self._stays(connection, standing)
 
-    async def _answer(self, chunk: list[Connection]) -> Mapping[Connection, float]:
+    async def _answer(self, chunk: list[Connection]) -> Mapping[Connection, Standing]:
         while True:
             try:
                 return await self._staying(chunk)

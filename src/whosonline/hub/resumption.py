@@ -28,6 +28,8 @@ class Token(NamedTuple):
     """Seconds since 1970."""
     expires: float
     """When the session ends by itself, in seconds since 1970."""
+    invisible: bool
+    """Whether the user wants to appear offline."""
     cursor: Cursor
     """A place in the log at which all of this was so."""
 
@@ -47,12 +49,18 @@ class Resumption:
         self._degraded = False
         self._sure_from = 0.0
 
-    def token(self, connection: Connection, profile: Profile) -> Token | None:
+    def token(self, connection: Connection, profile: Profile, invisible: bool) -> Token | None:
         """Return what a new token of a connection says; None where nobody could believe it."""
         if self._cursor is None or self._degraded:
             return None
         return Token(
-            connection.session, connection.user, profile, self._clock.wall(), connection.expires, self._cursor
+            connection.session,
+            connection.user,
+            profile,
+            self._clock.wall(),
+            connection.expires,
+            invisible,
+            self._cursor,
         )
 
     def believes(self, token: Token) -> bool:

@@ -119,6 +119,10 @@ class SyncStore(ABC):
         """
 
     @abstractmethod
+    def withdraw(self, user: str) -> list[Change]:
+        """End all touches of a user; return the changes caused."""
+
+    @abstractmethod
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         """Have every node close the session's connections, and end the session's touch.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
 from whosonline.hub.connection import Connection
+from whosonline.hub.rechecks import Standing
 from whosonline.stores.memory import MemoryBackend, MemorySyncStore
 from whosonline.testing.clock import ManualClock
 
@@ -34,9 +35,11 @@ class Database(People):
         self.listed = {user: Profile(f"b{user}", user.title()) for user in USERS}
         self.ended: set[str] = set()
 
-    async def find_staying(self, connections: list[Connection]) -> dict[Connection, float]:
+    async def find_staying(self, connections: list[Connection]) -> dict[Connection, Standing]:
         return {
-            connection: float("inf") for connection in connections if connection.session not in self.ended
+            connection: Standing(float("inf"))
+            for connection in connections
+            if connection.session not in self.ended
         }
 
 

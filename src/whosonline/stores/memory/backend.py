@@ -230,6 +230,12 @@ class MemoryBackend:
         with self._lock:
             self._log.append(entry)
 
+    def withdraw(self, user: str) -> list[Change]:
+        with self._lock:
+            for session in list(self._touches.get(user, ())):
+                self._drop_touch(user, session)
+            return self._refold((SITE, user))
+
     def expel(self, session: str, user: str | None) -> list[Change]:
         with self._lock:
             changes: list[Change] = []

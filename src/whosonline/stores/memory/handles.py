@@ -22,6 +22,9 @@ class MemorySyncStore(SyncStore):
     def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
         return self._backend.touch(user, profile, session, ttl)
 
+    def withdraw(self, user: str) -> list[Change]:
+        return self._backend.withdraw(user)
+
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         return self._backend.expel(session, user)
 

@@ -50,6 +50,9 @@ class RedisSyncStore(SyncStore):
             self._run("touch", self._layout.of(user), user, *profile, session, milliseconds(ttl))
         )
 
+    def withdraw(self, user: str) -> list[Change]:
+        return codec.unpack_changes(self._run("withdraw", self._layout.of(user), user))
+
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         entry = codec.pack_entry(Expel(session))
         known = () if user is None else (user,)

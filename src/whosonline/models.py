@@ -32,7 +32,7 @@ class LastSeen(models.Model):
         return f"{self.user_id} at {self.at:%Y-%m-%d %H:%M:%S}"
 
 
-class CodePointField(models.CharField):
+class CodePointField(models.CharField):  # type: ignore[type-arg]
     """A text that the database compares and orders by code point, whichever database it is."""
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
@@ -57,4 +57,4 @@ class SearchWord(models.Model):
         verbose_name_plural = _("words of names")
 
     def __str__(self) -> str:
-        return self.word
+        return str(self.word)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec import UNSET
 
-from whosonline.core.entries import Change, Listing, Profile
 from whosonline.core import searches
+from whosonline.core.entries import Change, Listing, Profile
 from whosonline.core.replica import Presence, Replica
 from whosonline.core.search import matches
 from whosonline.core.statuses import SITE, Status

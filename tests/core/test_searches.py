@@ -33,10 +33,8 @@ class Scene:
 
     def published(self) -> Page | None:
         """Publish; return what the last marked window told."""
-        told = None
-        for _, told in self.searches.publish():
-            pass
-        return told
+        told = [page for _, page in self.searches.publish()]
+        return told[-1] if told else None
 
     def feed(self) -> int:
         turns = 0

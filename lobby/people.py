@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from whosonline import directory, presence
@@ -81,20 +82,25 @@ class Everyone(Source[Any]):
 
 
 class OnlineNow(Source[Online]):
-    """Who is online or away, the visitor too: the socket of the page that is asked for opens in a moment."""
+    """Who is online or away, the visitor too: the socket of the page that is asked for opens in a moment.
+
+    Args:
+        visitor: None for somebody invisible.
+    """
 
     def __init__(self, query: str, visitor: Any) -> None:
         self._query = query
-        self._me = Online(str(visitor.pk), directory.profile(visitor), Status.ONLINE)
-        self._finds_me = matches(self._me.profile, query)
+        self._me: Online | None = None
+        if visitor is not None and matches(directory.profile(visitor), query):
+            self._me = Online(str(visitor.pk), directory.profile(visitor), Status.ONLINE)
 
     def _after(self, key: str | None, limit: int) -> list[Online]:
         people = presence.online(key, limit, self._query)
-        return self._with_me(people, here=key is None or self._key(self._me) > key)[:limit]
+        return self._with_me(people, lambda mine: key is None or mine > key)[:limit]
 
     def _before(self, key: str, limit: int) -> list[Online]:
         people = presence.online_before(key, limit, self._query)
-        return self._with_me(people, here=self._key(self._me) < key)[-limit:]
+        return self._with_me(people, lambda mine: mine < key)[-limit:]
 
     def _holds_before(self, key: str) -> bool:
         return bool(self._before(key, 1))
@@ -105,7 +111,9 @@ class OnlineNow(Source[Online]):
     def _key(self, person: Online) -> str:
         return person.profile.key
 
-    def _with_me(self, people: list[Online], here: bool) -> list[Online]:
+    def _with_me(self, people: list[Online], is_here: Callable[[str], bool]) -> list[Online]:
+        if self._me is None:
+            return people
         others = [person for person in people if person.user != self._me.user]
-        mine = [self._me] if self._finds_me and here else []
+        mine = [self._me] if is_here(self._key(self._me)) else []
         return sorted(others + mine, key=lambda person: (person.profile.key, person.user))

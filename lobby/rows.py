@@ -25,11 +25,15 @@ class Row(NamedTuple):
     """Whether it is the visitor's own row."""
 
 
-def count_and_rows(users: Sequence[Any], visitor: Any) -> tuple[int | None, list[Row]]:
-    """Return how many users are online (None: not known) and a row for each of these users."""
+def count_and_rows(users: Sequence[Any], visitor: Any, invisible: bool) -> tuple[int | None, list[Row]]:
+    """Return how many users are online (None: not known) and a row for each of these users.
+
+    Args:
+        invisible: Whether the visitor appears offline to others, and so is not counted.
+    """
     me = str(visitor.pk)
     count, seen = _seen({*(str(user.pk) for user in users), me})
-    if me in seen:
+    if me in seen and not invisible:
         # Who looks at the page is online, though the page's socket is not open yet.
         count += seen[me].status is Status.OFFLINE
         seen[me] = Seen(Status.ONLINE, None)
@@ -38,9 +42,13 @@ def count_and_rows(users: Sequence[Any], visitor: Any) -> tuple[int | None, list
 
 
 def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, list[Row]]:
-    """Return how many users are online and a row for each of these people, who are."""
-    me = str(visitor.pk)
-    count = presence.online_count() + (not presence.is_online(me))
+    """Return how many users are online and a row for each of these people, who are.
+
+    Args:
+        visitor: Who looks at the page, and so is online; None for somebody invisible.
+    """
+    me = str(visitor.pk) if visitor is not None else None
+    count = presence.online_count() + (me is not None and not presence.is_online(me))
     rows = [
         Row(
             person.user,

@@ -14,8 +14,9 @@ from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.generic import CreateView, TemplateView
+from django.views.generic import CreateView, TemplateView, View
 
+from whosonline import presence
 from whosonline.conf import get_settings
 from whosonline.core.search import LONGEST
 from whosonline.stores.errors import StoreUnavailable
@@ -69,6 +70,17 @@ class ChangePassword(PasswordChangeView):
     success_url = reverse_lazy("list")
 
 
+class SwitchVisibility(LoginRequiredMixin, View):
+    """Has the visitor appear offline to the others; or, the next time, not any more."""
+
+    http_method_names = ["post", "options"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        me = request.user.pk
+        presence.set_invisible(me, not presence.is_invisible(me))
+        return redirect("list")
+
+
 # Never cached: after a log-out the browser's Back must not show the list.
 @method_decorator(never_cache, name="dispatch")
 class UserList(LoginRequiredMixin, TemplateView):
@@ -81,6 +93,7 @@ class UserList(LoginRequiredMixin, TemplateView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         self.view = ONLINE if request.GET.get("view") == ONLINE else EVERYONE
+        self.invisible = presence.is_invisible(request.user.pk)
         self.query = " ".join(self._parameter("q").split())[:LONGEST]
         try:
             stretch, count, rows = self._page()
@@ -92,6 +105,7 @@ class UserList(LoginRequiredMixin, TemplateView):
             "view": self.view,
             "query": self.query,
             "rows": rows,
+            "invisible": self.invisible,
             "count": count,
             "stretch": stretch,
             "everyone": self._address(view=EVERYONE),
@@ -105,10 +119,12 @@ class UserList(LoginRequiredMixin, TemplateView):
         policy, visitor = get_settings().policy, self.request.user
         # What the page shows it also watches.
         if self.view == ONLINE:
-            stretch = self._stretch(OnlineNow(self.query, visitor), min(PAGE, policy.page_limit))
-            return stretch, *count_and_rows_online(stretch.people, visitor)
+            stretch = self._stretch(
+                OnlineNow(self.query, None if self.invisible else visitor), min(PAGE, policy.page_limit)
+            )
+            return stretch, *count_and_rows_online(stretch.people, None if self.invisible else visitor)
         stretch = self._stretch(Everyone(self.query), min(PAGE, policy.watched_users))
-        return stretch, *count_and_rows(stretch.people, visitor)
+        return stretch, *count_and_rows(stretch.people, visitor, self.invisible)
 
     def _stretch(self, source: Source[Any], limit: int) -> Stretch:
         if before := self._parameter("before"):

@@ -45,7 +45,7 @@ class Invisible(models.Model):
         return str(self.user_id)
 
 
-class CodePointField(models.CharField):
+class CodePointField(models.CharField):  # type: ignore[type-arg]
     """A text that the database compares and orders by code point, whichever database it is."""
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
@@ -70,4 +70,4 @@ class SearchWord(models.Model):
         verbose_name_plural = _("words of names")
 
     def __str__(self) -> str:
-        return self.word
+        return str(self.word)

@@ -20,7 +20,7 @@ FIRST_SURROGATE, BEHIND_SURROGATES = "\ud800", "\ue000"
 def places(
     query: str, after: str | None = None, until: str | None = None, limit: int = 100
 ) -> list[tuple[str, Any]]:
-    """Return name key and primary key of up to `limit` users whom a query finds: after < name key <= until."""
+    """Return name key and primary key of up to `limit` found users: after < name key <= until."""
     words = _range(query)
     if until is not None:
         words = words.filter(key__lte=until)
@@ -29,7 +29,7 @@ def places(
 
 
 def places_before(query: str, before: str, limit: int = 100) -> list[tuple[str, Any]]:
-    """Return name key and primary key of the up to `limit` found users that come just before a name key."""
+    """Return name key and primary key of the up to `limit` found users just before a name key."""
     words = _range(query).order_by("-key", "-user_id")
     return _once_each(limit, before, lambda last: words.filter(key__lt=last))[::-1]
 
@@ -49,7 +49,7 @@ def _once_each(
 ) -> list[tuple[str, Any]]:
     """Return up to `limit` places, where a user may be found by several words.
 
-    To let the database leave out the repeats would make it remember all that it finds, which may be everybody.
+    To leave out the repeats itself the database would have to remember all that it finds: maybe everybody.
     """
     found: dict[tuple[str, Any], None] = {}
     many = 2 * limit

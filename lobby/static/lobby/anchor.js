@@ -61,7 +61,9 @@ export class Anchor {
     // At an end of the page there is nothing to scroll to: blank space makes up for it.
     if (off() < -0.5) this.#setBlank(this.#lead - off(), this.#tail);
     if (off() > 0.5) {
-      this.#setBlank(this.#lead, this.#tail + off());
+      // A page shorter than the screen has to be made as long first.
+      const short = innerHeight - scrollY - document.querySelector("main").getBoundingClientRect().bottom;
+      this.#setBlank(this.#lead, this.#tail + off() + Math.max(0, short));
       scrollBy({ top: off(), behavior: "instant" });
     }
   }

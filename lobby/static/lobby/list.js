@@ -5,6 +5,7 @@ import { Live } from "./live.js";
 import { Place } from "./place.js";
 import { Scroll } from "./scroll.js";
 import { Search } from "./search.js";
+import { followVisibility } from "./visibility.js";
 
 const presence = window.whosonline;
 const list = document.getElementById("users");
@@ -36,6 +37,7 @@ function start() {
   const pages = document.querySelector("nav.pages");
   if (pages) pages.hidden = true; // one scrolls instead
 
+  followVisibility(presence, list);
   place.restore();
   live.restart();
   scroll.check();

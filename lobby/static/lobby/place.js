@@ -33,9 +33,10 @@ export class Place {
     history.replaceState({ offset }, "", addressOf({ view, query, after: before }));
   }
 
-  /** Scroll so that the first row is where it was when the address was written. */
-  restore({ offset } = history.state ?? {}) {
+  /** Scroll so that the first row is where it was when the address was written; or, by a link, at the top. */
+  restore(state = history.state) {
     const first = this.#list.firstElementChild;
+    const offset = state?.offset ?? (this.#list.dataset.after && document.querySelector(".tools")?.offsetHeight);
     if (first && offset !== undefined) scrollBy({ top: first.getBoundingClientRect().top - offset, behavior: "instant" });
   }
 }

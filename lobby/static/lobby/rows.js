@@ -1,5 +1,7 @@
 /** The rows of the list: made, filled in, and put in order. */
 
+import { showOwnStatus } from "./visibility.js";
+
 const template = document.getElementById("user-row");
 
 /** The ends of a part of the list, which holds what comes after one name key, up to another; null: an open end. */
@@ -38,7 +40,7 @@ export function show(list, rows, span, compare) {
   const focused = document.activeElement;
   let next = items.find((item) => span.until !== null && compare(item.dataset.key, span.until) > 0) ?? null;
   for (const row of rows.filter(({ key }) => within(key)).toReversed()) {
-    const item = held.get(row.id) ?? document.getElementById(`user-${row.id}`) ?? makeItem(row.id, list.dataset.me);
+    const item = held.get(row.id) ?? document.getElementById(`user-${row.id}`) ?? makeItem(row.id, list);
     const inPlace = held.delete(row.id) && item.dataset.key === row.key;
     showRow(item, row);
     if (!inPlace) list.insertBefore(item, next);
@@ -48,15 +50,17 @@ export function show(list, rows, span, compare) {
   if (list.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
-function makeItem(id, me) {
+function makeItem(id, list) {
   const item = template.content.firstElementChild.cloneNode(true);
-  const mine = id === me;
+  const mine = id === list.dataset.me;
   item.id = `user-${id}`;
   item.dataset.user = id;
   item.classList.toggle("mine", mine);
   item.querySelector(".me").hidden = !mine;
   item.querySelector("time").dataset.presenceSeen = id;
-  item.querySelector(".status").dataset.presenceUser = id;
+  const status = item.querySelector(".status");
+  status.dataset.presenceUser = id;
+  if (mine) showOwnStatus(status, list);
   return item;
 }
 

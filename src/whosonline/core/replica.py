@@ -124,7 +124,7 @@ class Replica:
         return _present(place, place.page(after, limit))
 
     def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
-        """Return the up to `limit` users present in a room that come just before a name key, in name order."""
+        """Return the up to `limit` users present in a room just before a name key, in name order."""
         place = self.room(room)
         return _present(place, place.page_before(before, limit))
 

@@ -58,8 +58,11 @@ def matches(profile: Profile, query: str) -> bool:
 
 
 def tails(profile: Profile) -> set[str]:
-    """Return the rest of a user's names from each word on: a query finds whoever has one that begins with it."""
-    found = set()
+    """Return the rest of a user's names from each word on.
+
+    A query finds whoever has one that begins with it.
+    """
+    found: set[str] = set()
     for name in haystack(profile).split(_END):
         words = name.split(_WORD)[1:]
         found.update("".join(words[place:]) for place in range(len(words)))

@@ -243,14 +243,13 @@ class Searches:
             window.starve()
             self._starved(window)
 
-    def publish(self) -> dict[SearchWindow, Page | None]:
-        """Publish all that is marked; what became hungry by that is published when it has been fed."""
-        told = {window: window.publish(self._replica) for window in self.marked}
-        for window in self.marked:
+    def publish(self) -> Iterator[tuple[SearchWindow, Page | None]]:
+        """Publish each window that is marked; what becomes hungry by that is told when it has been fed."""
+        while self.marked:
+            window = self.marked.pop()
+            yield window, window.publish(self._replica)
             if window.hungry:
                 self._starved(window)
-        self.marked.clear()
-        return told
 
     @property
     def hungry(self) -> bool:

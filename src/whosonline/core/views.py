@@ -105,7 +105,7 @@ class Views:
         self._move(watcher, watcher.view.users, self._page_window(key))
 
     def watch_search(self, watcher: Watcher, key: SearchKey) -> None:
-        """Have a joined connection look at a page of those whom a search finds, instead of at another page."""
+        """Replace the page that a joined connection looks at by one of those whom a search finds."""
         assert watcher.view is not None
         self._move(watcher, watcher.view.users, self.searches.window(key))
 

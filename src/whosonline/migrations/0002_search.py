@@ -1,3 +1,5 @@
+from typing import Any
+
 import django.db.models.deletion
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -9,7 +11,7 @@ import whosonline.models
 NAME_ORDER = "whosonline_name_order"
 
 
-def add_name_order(apps, schema_editor):
+def add_name_order(apps: Any, schema_editor: Any) -> None:
     """Index the users by code point, which the list goes by, where their names are in another order."""
     users = _users(apps, schema_editor)
     if users is None:
@@ -22,12 +24,12 @@ def add_name_order(apps, schema_editor):
     )
 
 
-def remove_name_order(apps, schema_editor):
+def remove_name_order(apps: Any, schema_editor: Any) -> None:
     if _users(apps, schema_editor) is not None:
         schema_editor.execute(f"DROP INDEX IF EXISTS {schema_editor.quote_name(NAME_ORDER)}")
 
 
-def _users(apps, schema_editor):
+def _users(apps: Any, schema_editor: Any) -> Any:
     """Return the user model if its table is this database's, and its names need an index of their own."""
     connection = schema_editor.connection
     if connection.vendor != "postgresql":

@@ -166,7 +166,7 @@ class SyncStore(ABC):
 
     @abstractmethod
     def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
-        """Return the up to `limit` users present in the room that come just before a name key, in name order."""
+        """Return the up to `limit` users present in the room just before a name key, in name order."""
 
     def memory_policy(self) -> str | None:
         """Return what the store does when its memory is full, by Redis's names; None if it does not say."""

@@ -44,6 +44,7 @@ class ClientState:
     you: str | None = None
     online: int | None = None
     degraded: bool = False
+    invisible: bool = False
     resume: str | None = None
     """What spares the server a look-up when this client comes back."""
     users: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
@@ -79,8 +80,11 @@ def merge(state: ClientState, message: Any) -> ClientState:
                 you=message["you"],
                 online=message.get("online", state.online),
                 resume=message.get("resume"),
+                invisible=message.get("invisible", False),
                 degraded=False,
             )
+        case {"type": "visibility", "invisible": invisible}:
+            return replace(state, invisible=invisible)
         case {"type": "resume", "resume": token}:
             return replace(state, resume=token)
         case {"type": "update"}:

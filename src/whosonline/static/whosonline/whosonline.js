@@ -13,6 +13,8 @@ export const NOTHING = Object.freeze({
   you: null,
   online: null,
   degraded: false,
+  /** Whether this person appears to others as offline. */
+  invisible: false,
   /** What spares the server a look-up when this page comes back, or null. */
   resume: null,
   /** Watched users by id: {status, last_seen?}, or null while not told. */
@@ -52,6 +54,7 @@ export function merge(state, message) {
         you: message.you,
         online: message.online ?? state.online,
         resume: message.resume ?? null,
+        invisible: message.invisible ?? false,
         degraded: false,
       };
     case "update":
@@ -65,6 +68,8 @@ export function merge(state, message) {
       return { ...state, directory: mergeDirectory(state.directory, message) };
     case "resume":
       return { ...state, resume: message.resume };
+    case "visibility":
+      return { ...state, invisible: message.invisible };
     case "notice":
       return { ...state, degraded: message.state === "degraded" };
     default:
@@ -155,7 +160,7 @@ const RELOADED = "whosonline.reloaded";
 /**
  * A page's connection, and what it has learnt.
  *
- * Events: `connection`, `online`, `users`, `page`, `directory`: what of it has changed.
+ * Events: `connection`, `online`, `invisible`, `users`, `page`, `directory`: what of it has changed.
  */
 export class Presence extends EventTarget {
   /** @type {"connecting" | "open" | "degraded" | "reconnecting" | "closed"} */
@@ -320,7 +325,7 @@ export class Presence extends EventTarget {
     if (message?.type === "welcome") this.#welcomed();
     if (message?.type === "error") console.warn(`whosonline: ${message.code}: ${message.detail}`);
     this.#show(this.state.degraded ? "degraded" : "open");
-    for (const part of ["online", "users", "page", "directory"]) {
+    for (const part of ["online", "invisible", "users", "page", "directory"]) {
       if (this.state[part] !== before[part]) this.dispatchEvent(new Event(part));
     }
   }

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -198,10 +198,13 @@ class Hub:
             raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
+        others, was_invisible = self._connections.of_user(user), self._connections.is_invisible(user)
         self._connections.open(
             connection, user, connection.session, profile, touched=touched, idle=idle, invisible=invisible
         )
         self._node.report_soon()
+        if invisible != was_invisible:
+            self._tell_visibility(others)
         self._views.join(connection)
         doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
@@ -256,7 +259,7 @@ class Hub:
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
         if missed & Kind.VISIBILITY:
-            self._tell_visibility(connection)
+            self._tell_visibility([connection])
         if missed & Kind.RESUME:
             self._renew_token(connection)
 
@@ -276,13 +279,14 @@ class Hub:
     def _on_staying(self, connection: Connection, standing: Standing) -> None:
         if self._connections.set_invisible(connection.user, standing.invisible):
             self._node.report_soon()
-            for other in self._connections.of_user(connection.user):
-                self._tell_visibility(cast(Connection, other))
+            self._tell_visibility(self._connections.of_user(connection.user))
         self._renew_token(connection)
 
-    def _tell_visibility(self, connection: Connection) -> None:
-        invisible = self._connections.is_invisible(connection.user)
-        connection.offer(frame(wire.encode(wire.Visibility(invisible))), Kind.VISIBILITY)
+    def _tell_visibility(self, connections: Iterable[Any]) -> None:
+        """Tell connections of one user whether others see the user as offline."""
+        for connection in connections:
+            told = wire.Visibility(self._connections.is_invisible(connection.user))
+            connection.offer(frame(wire.encode(told)), Kind.VISIBILITY)
 
     def _renew_token(self, connection: Connection) -> None:
         token = self._token(connection)

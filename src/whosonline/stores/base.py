@@ -74,6 +74,8 @@ class NodeStatus(NamedTuple):
     """Users that it holds, counted once a room."""
     behind: int | None
     """Log entries that it had not followed when it last beat; None: it has still to take a snapshot."""
+    leaving: bool = False
+    """Whether it has said that it goes: its lease runs out soon, and that is as it should be."""
 
 
 class StoreStatus(NamedTuple):

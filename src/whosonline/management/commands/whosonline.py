@@ -17,7 +17,8 @@ class Command(BaseCommand):
     help = "Shows the site's nodes and the state of the store."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(dest="what", required=True)
+        # The name of the argument, for whoever forgets it.
+        commands = parser.add_subparsers(dest="what", required=True, metavar="status")
         status = commands.add_parser("status", help="nodes, users online, the log")
         status.add_argument("--json", action="store_true", help="print JSON, for other programs")
 
@@ -54,5 +55,7 @@ def _lines(status: StoreStatus) -> list[str]:
 
 def _row(node: NodeStatus) -> tuple[str, str, str, str, str]:
     lease = f"{node.lease:.1f} s" if node.lease > 0 else "ran out"
+    if node.leaving:
+        lease = f"leaving, {lease}"
     behind = str(node.behind) if node.behind is not None else "unknown"
     return node.label or node.name, lease, str(node.connections), str(node.users), behind

@@ -94,8 +94,10 @@ def unpack_status(packed: bytes) -> StoreStatus:
     online, touches, log_length, nodes = _unpack(packed)
     return StoreStatus(
         [
-            NodeStatus(name, left / 1000, label, connections, users, behind if behind >= 0 else None)
-            for name, left, label, connections, behind, users in nodes
+            NodeStatus(
+                name, left / 1000, label, connections, users, behind if behind >= 0 else None, leaving == 1
+            )
+            for name, left, label, connections, behind, users, leaving in nodes
         ],
         online,
         touches,

@@ -11,10 +11,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...conf import MEMORY, get_settings
+from ...conf import MEMORY, get_settings, shown_store
 from ...runtime import sync_store
 from ...stores.base import NodeStatus, StoreStatus
-from ...stores.errors import StoreUnavailable
+from ...stores.errors import StoreRefuses, StoreUnavailable
 from ...words import reindex
 
 
@@ -51,8 +51,10 @@ class Command(BaseCommand):
             )
         try:
             status = sync_store().status()
+        except StoreRefuses as error:
+            raise CommandError(f"the store {shown_store()} refuses: {error}") from None
         except StoreUnavailable as error:
-            raise CommandError(f"the store is away: {error}") from None
+            raise CommandError(f"the store {shown_store()} cannot be reached: {error}") from None
         if options["json"]:
             self.stdout.write(json.dumps(_as_dict(status), indent=2))
         else:

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 
 def count_and_rows(users: Sequence[Any], visitor: Any) -> tuple[int | None, list[Row]]:
-    """Return how many users are online (None: not known) and a row for each of these users."""
+    """Return the figure for how many users are online (None: not known) and a row for each of these users."""
     me = str(visitor.pk)
     count, seen = _seen({*(str(user.pk) for user in users), me})
     if me in seen:
@@ -34,7 +34,7 @@ def count_and_rows(users: Sequence[Any], visitor: Any) -> tuple[int | None, list
         count += seen[me].status is Status.OFFLINE
         seen[me] = Seen(Status.ONLINE, None)
     rows = [_row(user, seen.get(str(user.pk)), me) for user in users]
-    return (count if seen else None), rows
+    return (presence.shown_count(count) if seen else None), rows
 
 
 def _seen(ids: set[str]) -> tuple[int, dict[str, Seen]]:

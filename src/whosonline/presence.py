@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from . import last_seen
+from .core import counts
 from .core.statuses import SITE, Status
 from .runtime import present
 
@@ -44,5 +45,13 @@ def status(user: object) -> Seen:
 
 
 def online_count() -> int:
-    """Return how many users are online or away."""
+    """Return how many users are online or away, exactly."""
     return present().count(SITE)
+
+
+def shown_count(count: int) -> int:
+    """Return the figure that people are shown for an online count: beyond 9,999 it has three digits.
+
+    The browser module shows the like; a page that begins with it need not change when it connects.
+    """
+    return counts.shown(count)

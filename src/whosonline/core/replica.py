@@ -68,10 +68,10 @@ class Room:
         if old is not None:
             self._remove_place((old.profile.key, user))
 
-    def page(self, after: str | None, limit: int) -> list[str]:
+    def page(self, after: str | None, limit: int) -> dict[str, Presence]:
         """Return up to `limit` present users in name order, after a name key."""
-        start = bisect_right(self._order, place_after(after))
-        return [user for _, user in self._order[start : start + limit]]
+        start, present = bisect_right(self._order, place_after(after)), self._present
+        return {user: present[user] for _, user in self._order[start : start + limit]}
 
     def as_dict(self) -> dict[str, Presence]:
         return dict(self._present)
@@ -110,9 +110,7 @@ class Replica:
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in a room, in name order, after a name key."""
-        place = self.room(room)
-        page = ((user, place.get(user)) for user in place.page(after, limit))
-        return [(user, presence) for user, presence in page if presence is not None]
+        return list(self.room(room).page(after, limit).items())
 
     def apply(self, change: Change) -> None:
         """Take over a change. A repeat does no harm."""

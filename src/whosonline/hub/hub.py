@@ -158,7 +158,8 @@ class Hub:
         self._connections.open(connection, user, connection.session, profile, touched=touched, idle=idle)
         self._node.report_soon()
         self._views.join(connection)
-        connection.offer(frame(wire.encode(wire.Welcome(user, self._fanout.count_for(user)))), Kind.UPDATE)
+        welcome = wire.Welcome(user, self._fanout.count_for(connection))
+        connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
         if self._rechecked.holds(user, now) or now < self._unsure_until:

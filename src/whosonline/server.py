@@ -176,9 +176,12 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         import uvicorn
     except ImportError:
         raise CannotServe("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
+    from .websocket_protocol import protocol
+
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
+        ws=protocol(),
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,
         # The consumer refuses large messages by name; this bounds what it can be made to hold.

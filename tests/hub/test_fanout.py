@@ -233,6 +233,26 @@ async def test_a_change_that_nobody_looks_at_holds_up_no_other(world: World):
     assert update["page"]["put"][0]["status"] == "away"
 
 
+async def test_everybody_is_told_once_that_the_store_is_away_in_slices(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
+    hub._fanout.set_degraded(True)
+    told = [len(tab.take("notice")) for tab in tabs]
+    assert told == [1, 0, 0]
+    tabs[1].close()
+    late = arrive(hub, "ann")
+    await world.clock.advance(1)
+    assert [message["state"] for message in tabs[2].take("notice")] == ["degraded"]
+    assert late.take("notice")[-1]["state"] == "degraded"
+    for degraded in (False, True, False):
+        hub._fanout.set_degraded(degraded)
+    await world.clock.advance(5)
+    for tab in (tabs[0], tabs[2], late):
+        assert tab.take("notice")[-1]["state"] == "ok"
+    assert (tabs[1].take("notice"), tabs[2].take("notice")) == ([], [])
+
+
 async def test_connections_that_watch_the_same_share_one_window(world: World):
     hub = await world.node()
     for number in range(3):

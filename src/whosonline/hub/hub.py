@@ -24,7 +24,7 @@ from ..core.wire import CloseCode
 from ..stores.base import Snapshot, Store
 from ..stores.errors import StoreUnavailable
 from .clock import Clock, LoopClock, Timer
-from .connection import Connection, Kind, frame
+from .connection import Connection, Kind, Write, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
 from .last_seen import LastSeen, Load, Save
 from .node import Node
@@ -134,9 +134,10 @@ class Hub:
         ticket: Any,
         send: Callable[[dict[str, Any]], Awaitable[None]],
         close: Callable[[CloseCode], None],
+        write: Write | None = None,
     ) -> Connection:
         """Return a connection for a socket; :meth:`open` counts it in."""
-        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout)
+        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout, write)
 
     def open(self, connection: Connection, profile: Profile, *, touched: bool, idle: bool = False) -> None:
         """Count a connection in, and welcome it.

@@ -166,7 +166,7 @@ async def test_an_application_that_does_not_know_of_it_is_served_as_ever() -> No
 
 
 async def test_two_may_wait_at_a_gate_and_one_of_them_give_up() -> None:
-    gate = websocket_protocol._Gate()
+    gate = websocket_protocol._Gate(True)
     assert await gate.wait()
     gate.clear()
     first, second = (asyncio.create_task(gate.wait()) for _ in range(2))
@@ -176,7 +176,7 @@ async def test_two_may_wait_at_a_gate_and_one_of_them_give_up() -> None:
     gate.set()
     assert await asyncio.wait_for(second, 10)
     assert first.cancelled()
-    assert gate.is_set()
+    assert gate.open
 
 
 async def test_a_reader_of_an_inbox_that_gives_up_leaves_what_comes_to_the_next() -> None:

@@ -34,6 +34,10 @@ BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
 
+UNSENT = 16 * 1024
+"""Bytes that the kernel takes for a peer beyond those that are on their way."""
+
+
 class CannotServe(Exception):
     """Why the site cannot be served, and what to do."""
 
@@ -217,6 +221,10 @@ def _listen(host: str, port: int) -> socket.socket:
             # that waits for the peer. Sockets that are accepted here inherit this.
             unread = int(get_settings().policy.send_timeout * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Otherwise it queues up to megabytes for a peer that does not read: old changes, which the peer
+            # would read one by one before it learns what is so.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()

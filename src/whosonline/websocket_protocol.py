@@ -54,8 +54,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         while not self.queue.empty():
             inbox.put_nowait(self.queue.get_nowait())
         self.queue = inbox
-        if self.writable.is_set():
-            self.writable = _Gate()
+        self.writable = _Gate(self.writable.is_set())
         self.transport.set_write_buffer_limits(0)
         # Emptied, since frames of the stack hold them; the scope too, in copies that share its headers.
         self.request.headers.clear()
@@ -66,7 +65,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         self.__dict__ = dict(self.__dict__)
 
     def write(self, data: bytes) -> bool:
-        if not self.writable.is_set() or self.conn.state is not OPEN or self.transport.is_closing():
+        if not self.writable.open or self.conn.state is not OPEN or self.transport.is_closing():
             return False
         self.transport.write(data)
         return True
@@ -107,27 +106,24 @@ class _Inbox:
 class _Gate:
     """asyncio.Event, in a tenth of its memory while nobody waits."""
 
-    __slots__ = ("_open", "_waiters")
+    __slots__ = ("_waiters", "open")
 
-    def __init__(self) -> None:
-        self._open = True
+    def __init__(self, is_open: bool) -> None:
+        self.open = is_open
         self._waiters: list[asyncio.Future[None]] | None = None
 
-    def is_set(self) -> bool:
-        return self._open
-
     def set(self) -> None:
-        self._open = True
+        self.open = True
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
     def clear(self) -> None:
-        self._open = False
+        self.open = False
 
     async def wait(self) -> bool:
-        if not self._open:
+        if not self.open:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters = [*(self._waiters or ()), waiter]
             await waiter

@@ -147,9 +147,10 @@ class Fanout:
                 yield from self._offer_all(self._notice(), Kind.NOTICE, list(self._views.watchers()))
             counting = self._clock.time() >= self._next_count
             for delivery in self._views.publish(self._count_to_tell() if counting else UNSET):
-                if delivery is not None:
+                if delivery is None:
+                    yield
+                else:
                     yield from self._deliver(*delivery)
-                yield
             if counting:
                 yield from self._set_right()
         except Exception:
@@ -174,17 +175,21 @@ class Fanout:
             yield from self._offer_all(Update(self.online), Kind.UPDATE, watchers)
 
     def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
-        watchers = self._views.to(target)
+        connections: list[Any] = self._views.to(target)
         kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
-        self._flushed.note(len(watchers), count_alone=message == Update(self.online))
-        # Whoever moved on while the loop had its turn has been told the full state since.
-        there = (each for each in watchers if each.view is target or each.directory is target)
-        yield from self._offer_all(message, kind, there)
+        self._flushed.note(len(connections), count_alone=message == Update(self.online))
+        encoded = frame(encode(message))
+        # This loop runs once for each frame that goes out.
+        for connection in connections:
+            # Whoever moved on while the loop had its turn has been told the full state since.
+            if connection.view is target or connection.directory is target:
+                connection.offer(encoded, kind)
+                yield
 
     def _offer_all(self, message: ServerMessage, kind: Kind, watchers: Iterable[Watcher]) -> Iterator[None]:
-        event = frame(encode(message))
+        encoded = frame(encode(message))
         for watcher in watchers:
-            _connection(watcher).offer(event, kind)
+            _connection(watcher).offer(encoded, kind)
             yield
 
     def _go_on(self) -> None:

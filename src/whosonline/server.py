@@ -34,6 +34,10 @@ BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
 
+UNSENT = 16 * 1024
+"""Bytes that the kernel takes for a peer beyond those that are on their way."""
+
+
 class CannotServe(Exception):
     """Why the site cannot be served, and what to do."""
 
@@ -194,9 +198,12 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         import uvicorn
     except ImportError:
         raise CannotServe("uvicorn is not installed: it comes with this package's extra 'serve'") from None
+    from .websocket_protocol import protocol
+
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
+        ws=protocol(),
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,
         # The consumer refuses large messages by name; this bounds what it can be made to hold.
@@ -232,6 +239,10 @@ def _listen(host: str, port: int) -> socket.socket:
             # that waits for the peer. Sockets that are accepted here inherit this.
             unread = int(get_settings().policy.send_timeout * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Otherwise it queues up to megabytes for a peer that does not read: old changes, which the peer
+            # would read one by one before it learns what is so.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()

@@ -68,20 +68,20 @@ class Room:
         if old is not None:
             self._remove_place((old.profile.key, user))
 
-    def page(self, after: str | None, limit: int) -> list[str]:
+    def page(self, after: str | None, limit: int) -> dict[str, Presence]:
         """Return up to `limit` present users in name order, after a name key."""
-        start = bisect_right(self._order, place_after(after))
-        return [user for _, user in self._order[start : start + limit]]
+        start, present = bisect_right(self._order, place_after(after)), self._present
+        return {user: present[user] for _, user in self._order[start : start + limit]}
 
     def places(self, after: Place, limit: int) -> list[Place]:
         """Return up to `limit` places of present users, in name order, after a place."""
         start = bisect_right(self._order, after)
         return self._order[start : start + limit]
 
-    def page_before(self, before: str, limit: int) -> list[str]:
+    def page_before(self, before: str, limit: int) -> dict[str, Presence]:
         """Return the up to `limit` present users that come just before a name key, in name order."""
-        end = bisect_left(self._order, (before, ""))
-        return [user for _, user in self._order[max(0, end - limit) : end]]
+        end, present = bisect_left(self._order, (before, "")), self._present
+        return {user: present[user] for _, user in self._order[max(0, end - limit) : end]}
 
     def as_dict(self) -> dict[str, Presence]:
         return dict(self._present)
@@ -120,13 +120,11 @@ class Replica:
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in a room, in name order, after a name key."""
-        place = self.room(room)
-        return _present(place, place.page(after, limit))
+        return list(self.room(room).page(after, limit).items())
 
     def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
         """Return the up to `limit` users present in a room just before a name key, in name order."""
-        place = self.room(room)
-        return _present(place, place.page_before(before, limit))
+        return list(self.room(room).page_before(before, limit).items())
 
     def apply(self, change: Change) -> None:
         """Take over a change. A repeat does no harm."""

@@ -24,7 +24,7 @@ from ..stores.base import Snapshot, Store
 from ..stores.errors import StoreUnavailable
 from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
-from .connection import Connection, Kind, frame
+from .connection import Connection, Kind, Write, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
 from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
@@ -150,9 +150,11 @@ class Hub:
         send: Callable[[dict[str, Any]], Awaitable[None]],
         close: Callable[[CloseCode], None],
         expires: float = float("inf"),
+        write: Write | None = None,
     ) -> Connection:
         """Return a connection for a socket; :meth:`open` counts it in."""
-        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout, expires)
+        timeout = self.policy.send_timeout
+        return Connection(user, session, ticket, send, close, self, timeout, expires, write)
 
     @property
     def full(self) -> bool:
@@ -208,8 +210,10 @@ class Hub:
         self._views.join(connection)
         doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
-        online = self._fanout.count_for(user, counted=not invisible)
-        welcome = wire.Welcome(user, online, resume=token, invisible=invisible or UNSET)
+        connection.counted = not invisible
+        welcome = wire.Welcome(
+            user, self._fanout.count_for(connection), resume=token, invisible=invisible or UNSET
+        )
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
         self._rechecks.add(connection)
         if self._fanout.degraded:
@@ -285,7 +289,9 @@ class Hub:
     def _tell_visibility(self, connections: Iterable[Any]) -> None:
         """Tell connections of one user whether others see the user as offline."""
         for connection in connections:
-            told = wire.Visibility(self._connections.is_invisible(connection.user))
+            invisible = self._connections.is_invisible(connection.user)
+            connection.counted = not invisible
+            told = wire.Visibility(invisible)
             connection.offer(frame(wire.encode(told)), Kind.VISIBILITY)
 
     def _renew_token(self, connection: Connection) -> None:

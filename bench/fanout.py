@@ -139,7 +139,7 @@ def _make_site(folder: Path, accounts: int) -> list[Account]:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    return make_accounts(accounts)
+    return make_accounts(accounts, folder)
 
 
 @contextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from .processes import manage
 
 
 class Account(NamedTuple):
@@ -12,13 +16,29 @@ class Account(NamedTuple):
     """The value of a Cookie header."""
 
 
-def make_accounts(count: int, folder: Path) -> list[Account]:
-    """Make them, in name order; Django must be set up. Their cookies go to a file in the folder too."""
-    from django.contrib.auth import get_user_model
-    from django.core.management import call_command
+def environment(folder: Path) -> dict[str, str]:
+    """Return what the lobby's settings need, for a database in a folder."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "lobby.settings",
+        "DATABASE_URL": f"sqlite:///{folder / 'lobby.sqlite3'}",
+        "SECRET_KEY": "only-for-this-run",
+        "DEBUG": "0",
+        "PLAIN_HTTP": "1",
+        "PYTHONPATH": "src:.",
+        "PYTHONWARNINGS": "ignore",  # that no static files are collected: nobody asks for any
+    }
 
+
+def make_accounts(count: int, folder: Path, environment: Mapping[str, str]) -> list[Account]:
+    """Make a database in the folder if there is none, and in it so many users, in name order.
+
+    Called again, it lets the sessions of the first so many users begin anew.
+    """
     file = folder / "cookies.txt"
-    call_command("bench_accounts", str(count), str(file), force=True, verbosity=0)
-    users = get_user_model()._base_manager.order_by("username").values_list("pk", flat=True)
+    manage(environment, "migrate", "-v0")
+    manage(environment, "bench_accounts", str(count), str(file), "--force", "-v0")
+    database = sqlite3.connect(folder / "lobby.sqlite3")
+    users = database.execute("SELECT id FROM auth_user ORDER BY username LIMIT ?", [count]).fetchall()
+    database.close()
     cookies = file.read_text().splitlines()
-    return [Account(str(user), cookie) for user, cookie in zip(users, cookies, strict=True)]
+    return [Account(str(user), cookie) for (user,), cookie in zip(users, cookies, strict=True)]

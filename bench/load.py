@@ -13,7 +13,7 @@ from typing import Any
 
 from . import tabs
 from .accounts import Account
-from .processes import BenchError
+from .processes import BenchError, cpu
 from .sights import Harvest, View
 from .tabs import Stats
 
@@ -22,6 +22,9 @@ TABS = 18_500
 
 ANSWER = 120.0
 """Seconds that a process may take to answer: it may be busy with frames."""
+
+AT_ONCE = 300
+"""Tabs that are being opened at the same time while a site is filled."""
 
 SOON = 0.3
 """Seconds until what is planned begins: until all processes know."""
@@ -76,6 +79,19 @@ class Load:
             shares[number % self.count].append((at, number))
         self._ask(what, [(share,) for share in shares])
 
+    def fill(self, numbers: Sequence[int], seconds: float) -> None:
+        """Open tabs as fast as the site takes them, and wait until all are open."""
+        count, waiting = self.stats().open + len(numbers), list(reversed(numbers))
+
+        def go_on(stats: Stats) -> bool:
+            if waiting and stats.under_way < AT_ONCE:
+                self.open([waiting.pop() for _ in range(min(AT_ONCE, len(waiting)))], 10 * AT_ONCE)
+                return False
+            return not waiting and not stats.under_way
+
+        self.wait_until(f"{len(numbers):,} more tabs open", go_on, seconds)
+        self.wait_until_open(count, 1)
+
     def drop(self, numbers: Iterable[int]) -> float:
         """Break the connections of tabs, all at once; return when."""
         at = time.monotonic() + SOON
@@ -88,6 +104,7 @@ class Load:
     def returning(self, returns: bool) -> None:
         """Say whether tabs that lose their server come back."""
         self.all("returning", returns)
+        self.all("forget")
 
     # What has come of it
 
@@ -99,12 +116,29 @@ class Load:
         """Ask the ledger of each process for the same."""
         return self.all("ledger_call", what, *arguments)
 
+    def cpu(self) -> float:
+        """Return the CPU seconds that all its processes have used."""
+        return sum(cpu(process.pid) for process in self._processes if process.pid is not None)
+
     def stats(self) -> Stats:
         total = NO_STATS
         for stats in self.all("stats"):
-            *sums, last = (one + other for one, other in zip(total, stats, strict=True))
-            total = Stats(*sums, max(total.last, stats.last))
+            total = total.plus(stats)
         return total
+
+    def begin(self, all_told: bool = True) -> None:
+        """Note from now on what the tabs cause and see.
+
+        Raises:
+            BenchError: one of them was not told all that it watches.
+        """
+        untold = sum(self.ledger("begin", all_told))
+        if untold:
+            raise BenchError(f"{untold:,} times a user's status has not been told to a tab that watches it")
+
+    def seen(self) -> int:
+        """Return how many sights of changes were noted since the ledgers began."""
+        return sum(self.ledger("seen"))
 
     def harvest(self) -> Harvest:
         """Return what was caused and seen since the ledgers began."""

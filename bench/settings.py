@@ -14,6 +14,5 @@ from lobby.settings import WHOSONLINE as LOBBY
 from .statements import count_statements
 
 WHOSONLINE = LOBBY | json.loads(os.environ.get("BENCH_POLICY", "{}"))
-ASGI_APPLICATION = os.environ.get("BENCH_APPLICATION", "lobby.asgi.application")
 if folder := os.environ.get("BENCH_SQL"):
     count_statements(Path(folder))

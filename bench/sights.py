@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -29,11 +30,15 @@ class View:
         greeting: What it says after its handshake.
         places: The users whose every change it has to see: by id, each with a place of its own.
         numbers: Whose the places are.
+        query: What its socket's address ends with.
+        silent: Whether the site says nothing of its own accord when a socket has been opened.
     """
 
     greeting: bytes = b""
     places: Mapping[str, int] = field(default_factory=dict)
     numbers: Sequence[int] = ()
+    query: str = ""
+    silent: bool = False
 
 
 class Harvest(NamedTuple):
@@ -86,6 +91,7 @@ class Ledger:
     def __init__(self) -> None:
         self._keeps_frames = False
         self._counts = False
+        self._unread: deque[tuple[View, bytearray, bytes, float]] = deque()
         self._clear()
 
     def _clear(self) -> None:
@@ -112,14 +118,29 @@ class Ledger:
         if self._keeps_frames:
             tab.sight.append((now, frame))
         elif b'"users"' in frame:
-            self._see(tab.view, tab.sight, frame, now)
+            self._unread.append((tab.view, tab.sight, frame, now))
+
+    @property
+    def behind(self) -> int:
+        """How many frames have yet to be looked at."""
+        return len(self._unread)
+
+    def catch_up(self, most: int | None = None) -> None:
+        """Look at the frames that came, or at so many of them. They are not looked at when they come:
+
+        many come together, and each would have to wait for those before it.
+        """
+        for _ in range(min(most or self.behind, self.behind)):
+            self._see(*self._unread.popleft())
 
     def resume(self, frame: bytes) -> str:
         return quote(_decode(payload(frame)).resume)
 
     def _see(self, view: View, sight: bytearray, frame: bytes, now: float) -> None:
         for user, state in _decode(payload(frame)).users.items():
-            place, online = view.places[user], state.status != "offline"
+            if (place := view.places.get(user)) is None:
+                continue
+            online = state.status != "offline"
             before = sight[place]
             if not before:
                 sight[place] = 2 | online
@@ -131,20 +152,39 @@ class Ledger:
 
     # Asked for, with all tabs
 
-    def begin(self, tabs: Sequence[Any]) -> None:
-        """Note from now on what is caused and seen."""
+    def begin(self, tabs: Sequence[Any], all_told: bool = True) -> int:
+        """Note from now on what is caused and seen.
+
+        Args:
+            all_told: Whether a socket is told at its beginning all that it watches. Of a site that does not
+                do so, whoever is not known is taken to be offline.
+
+        Returns:
+            How many users a tab that looks at them has not been told about, though it should have been.
+        """
+        self.catch_up()
         self._clear()
         self._keeps_frames, self._counts = False, True
+        untold = 0
         for tab in tabs:
             if tab.sight is not None:
-                tab.sight[:] = bytes(value and 2 | value & 1 for value in tab.sight)
+                untold += tab.sight.count(0) if all_told else 0
+                tab.sight[:] = bytes(2 | value & 1 for value in tab.sight)
+        return untold
+
+    def seen(self, tabs: Sequence[Any]) -> int:
+        """Return how many sights of changes were noted so far."""
+        self.catch_up()
+        return len(self._harvest.times)
 
     def harvest(self, tabs: Sequence[Any]) -> Harvest:
         """Return all that was noted so far."""
+        self.catch_up()
         return self._harvest
 
     def rest(self, tabs: Sequence[Any]) -> None:
         """Note nothing more, and forget all."""
+        self.catch_up()
         self._clear()
         self._keeps_frames = self._counts = False
         for tab in tabs:
@@ -152,6 +192,7 @@ class Ledger:
 
     def places_offline(self, tabs: Sequence[Any]) -> int:
         """Return how many users are not online for a tab that looks at them."""
+        self.catch_up()
         return sum(1 for tab in tabs if tab.sight for value in tab.sight if not value & 1)
 
     def begin_pages(self, tabs: Sequence[Any]) -> None:
@@ -172,7 +213,10 @@ class Ledger:
 def _true_since(
     told: Iterable[tuple[float, bytes]], truth: Shown, turns: dict[tuple[Shown, bytes], Shown]
 ) -> float | None:
-    """Return since when what was told has come to the truth. Many are told the same: each turn is taken once."""
+    """Return since when what was told has come to the truth.
+
+    Many are told the same: each turn is taken once.
+    """
     shown: Shown = ((), None)
     since = None
     for at, frame in told:

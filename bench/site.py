@@ -10,16 +10,20 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
 
+from whosonline.core.statuses import SITE
+from whosonline.stores.redis.keys import keys_of
+
 from .accounts import environment
 from .processes import BenchError, children, cpu, cpu_with_children, free_ports, memory, redis_server, running
 from .statements import statements_run
 
-LOBBY = "lobby.asgi.application"
+LOBBY = "bench.settings"
 
 START = 120.0
 """Seconds that all its processes may take to begin."""
@@ -40,13 +44,21 @@ class Spent(NamedTuple):
     """Of SQL."""
 
     def since(self, before: Spent) -> Spent:
-        return Spent(*(now - then for now, then in zip(self, before, strict=True)))
+        return Spent(
+            self.at - before.at,
+            self.servers - before.servers,
+            self.redis - before.redis,
+            self.operations - before.operations,
+            self.statements - before.statements,
+        )
 
 
 class Site:
     """A site that runs. Made by :func:`serving`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ports: list[int], redis_pid: int, folder: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], ports: list[int], redis_pid: int, folder: Path
+    ) -> None:
         self.ports = ports
         self._process = process
         self._redis_pid = redis_pid
@@ -79,15 +91,17 @@ class Site:
 
     def online(self) -> int:
         """Return how many are online, as the store has it."""
-        return int(self._redis.zcard("{whosonline:0}order:site"))
+        *_, order, _ = keys_of("whosonline", 0)
+        return int(self._redis.zcard(order + SITE))
 
     def restart(self) -> None:
         """Have each of its processes replaced, one after the other; returns at once."""
         self._process.send_signal(signal.SIGHUP)
 
     def workers(self) -> set[int]:
-        """Return the processes that it consists of now."""
-        return set(children(self._process.pid))
+        """Return the processes that serve now."""
+        lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(self._process.pid)}
+        return {pid for pid, line in lines.items() if b"resource_tracker" not in line}
 
     def check(self) -> None:
         """Raise BenchError if it has ended."""
@@ -101,14 +115,14 @@ class Site:
 
 @contextmanager
 def serving(
-    folder: Path, workers: int, policy: Mapping[str, Any] | None = None, application: str = LOBBY
+    folder: Path, workers: int, policy: Mapping[str, Any] | None = None, settings: str = LOBBY
 ) -> Iterator[Site]:
     """Run a site on the database in the folder, with a Redis of its own, and end both.
 
     Args:
         workers: Processes that serve, each at a port of its own.
         policy: What its WHOSONLINE setting holds, beside the store.
-        application: What they serve.
+        settings: Which site it is.
     """
     counters = folder / f"site-{time.monotonic_ns()}"
     counters.mkdir()
@@ -116,11 +130,10 @@ def serving(
         its_redis = stack.enter_context(redis_server())
         surroundings = os.environ | environment(folder)
         surroundings |= {
-            "DJANGO_SETTINGS_MODULE": "bench.settings",
+            "DJANGO_SETTINGS_MODULE": settings,
             "REDIS_URL": its_redis.url,
             "BENCH_POLICY": json.dumps(dict(policy or {})),
             "BENCH_SQL": str(counters),
-            "BENCH_APPLICATION": application,
         }
         first = free_ports(workers)
         command = ["manage.py", "serve", "-v0", "--port", str(first), "--workers", str(workers), "--spread"]
@@ -130,27 +143,25 @@ def serving(
         )
         site = Site(process, list(range(first, first + workers)), its_redis.pid, counters)
         site.connect(its_redis.url)
-        _wait_until_up(site)
+        _wait_until_up(site, "/readyz" if settings == LOBBY else "/healthz")
         yield site
         site.check()
 
 
-def _wait_until_up(site: Site) -> None:
+def _wait_until_up(site: Site, path: str) -> None:
     deadline = time.monotonic() + START
     for port in site.ports:
-        while not _is_ready(port):
+        while not _answers(port, path):
             site.check()
             if time.monotonic() > deadline:
                 raise BenchError(f"the site did not begin within {START:g} s: {site.output()}")
             time.sleep(0.1)
 
 
-def _is_ready(port: int) -> bool:
-    from http.client import HTTPConnection, HTTPException
-
+def _answers(port: int, path: str) -> bool:
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

@@ -32,6 +32,12 @@ NAP = 0.001
 writing does; readers on other machines, as a site has them, are woken by nobody here. Every latency that
 is measured includes it."""
 
+READ = 4096
+"""Bytes read at once: most frames are short, and Python makes room for as many as are asked for."""
+
+BACKLOG = 50_000
+"""Frames that are looked at later, when there is nothing to read; beyond these reading has to wait."""
+
 BROKEN, GOING, LATER, LOGGED_OUT = 1006, 1012, 1013, 4401
 """Close codes; a socket that broke has none, for which browsers say 1006."""
 
@@ -60,6 +66,18 @@ class Stats(NamedTuple):
     """Bytes."""
     last: float
     """When the last frame came."""
+
+    def plus(self, other: Stats) -> Stats:
+        return Stats(
+            self.open + other.open,
+            self.under_way + other.under_way,
+            self.closed + other.closed,
+            self.refused + other.refused,
+            self.frames + other.frames,
+            self.received + other.received,
+            self.sent + other.sent,
+            max(self.last, other.last),
+        )
 
 
 class Tab:
@@ -193,14 +211,18 @@ class Browser:
         self._poll.register(pipe, select.EPOLLIN)
         while True:
             wait = min(max(self._timers[0][0] - time.monotonic(), 0), 1) if self._timers else 1
-            for file, _ in self._poll.poll(wait, len(self._by_file) + 2):
-                if file == pipe.fileno():
+            ready = self._poll.poll(0 if self.ledger.behind else wait, len(self._by_file) + 2)
+            for file, _ in ready:
+                tab = self._by_file.get(file)
+                if tab is not None:
+                    self._ready(tab)
+                elif file == pipe.fileno():
                     name, arguments = pipe.recv()
                     pipe.send(getattr(self, name)(*arguments))
-                elif file in self._posts:
+                elif file in self._posts:  # else closed by what came just before
                     self._posted(file)
-                elif file in self._by_file:  # not closed by what came just before
-                    self._ready(self._by_file[file])
+            if self.ledger.behind and (not ready or self.ledger.behind > BACKLOG):
+                self.ledger.catch_up(BACKLOG // 10)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
@@ -238,21 +260,21 @@ class Browser:
                 error = tab.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if error:
                     raise OSError(error, "connect")
-                query = f"?resume={tab.resume}" if tab.resume else ""
+                query = f"?resume={tab.resume}" if tab.resume else tab.view.query if tab.view else ""
                 tab.stage = SHAKING_HANDS
                 self._say(tab, frames.handshake(tab.port, tab.cookie, query))
                 return
             while True:
-                data = tab.socket.recv(65536)
+                data = tab.socket.recv(READ)
                 now = time.monotonic()
                 self._received += len(data)
-                if not data:
-                    self._lost(tab, BROKEN)
-                elif tab.stage == SHAKING_HANDS:
+                if tab.stage >= GREETED and data:
+                    self._take(tab, data, now)
+                elif data:
                     self._shake_hands(tab, data, now)
                 else:
-                    self._take(tab, data, now)
-                if len(data) < 65536 or tab.socket is None:
+                    self._lost(tab, BROKEN)
+                if len(data) < READ or tab.socket is None:
                     return
         except BlockingIOError:
             return
@@ -278,6 +300,8 @@ class Browser:
         self.ledger.opened(tab)
         if tab.view is not None and tab.view.greeting:
             self._say(tab, tab.view.greeting)
+        if tab.view is not None and tab.view.silent:
+            self._welcome(tab, now)
         if rest:
             self._take(tab, rest, now)
 
@@ -306,12 +330,15 @@ class Browser:
         self._frames += 1
         self._last = now
         if tab.stage == GREETED:
-            tab.stage, tab.welcomed = WELCOMED, now
-            self._open += 1
-            self._under_way -= 1
+            self._welcome(tab, now)
             if b'"resume"' in frame:
                 tab.resume = self.ledger.resume(frame)
         self.ledger.hear(tab, frame, now)
+
+    def _welcome(self, tab: Tab, now: float) -> None:
+        tab.stage, tab.welcomed = WELCOMED, now
+        self._open += 1
+        self._under_way -= 1
 
     # One tab: its end
 

@@ -1,0 +1,114 @@
+"""Everybody loses the server and comes back: how long that takes, and whether anybody is seen to have gone.
+
+The site's grace is longer here than by default: with 5 s people who take longer to return are rightly seen
+offline meanwhile. A site of this size on so few cores sets it so.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ..cast import WATCHED, users_view
+from ..load import Load, loading, told
+from ..processes import BenchError
+from ..run import Run, curve, spread
+from ..site import Site, serving
+from .crowd import OPENING, QUIET, look_at_pages
+
+GRACE = 60
+"""Seconds."""
+
+GOAL = 60
+"""Seconds until all are back."""
+
+LATEST = 240.0
+"""Seconds until the run is given up."""
+
+BETWEEN = 6.0
+"""Seconds between two storms: a browser that was connected for 5 s comes back with its shortest delay."""
+
+
+def storm(run: Run) -> None:
+    """Break all connections at once; then restart all servers."""
+    residents, observers = run.cast.residents, run.cast.observers
+    policy = {"GRACE": GRACE, "TOUCH": GRACE}
+    with serving(run.folder, run.options.workers, policy) as site, loading(run.accounts, site.ports) as load:
+        _look_at_all(run, load)
+        load.fill(observers, 60)
+        load.fill(residents, 30 + OPENING * len(residents))
+        load.wait_until_quiet(QUIET, 60)
+        took = [_drop(run, site, load) for _ in range(run.options.repeat)]
+        what = (
+            f"all {len(residents):,} drop at once (grace {GRACE} s): all back, none refused or seen flapping"
+        )
+        run.add(what, f"≤ {GOAL} s", f"{spread(took)} s", max(took) <= GOAL)
+        last = _restart(run, site, load)
+        servers = f"all {run.options.workers} servers restarted one by one (SIGHUP)"
+        run.add(f"{servers}: the same", "none refused", f"{last:.1f} s", True)
+
+
+def _look_at_all(run: Run, load: Load) -> None:
+    look_at_pages(run, load)
+    residents, observers = run.cast.residents, run.cast.observers
+    parts = [residents[start : start + WATCHED] for start in range(0, len(residents), WATCHED)]
+    views = [users_view(run.accounts, part) for part in parts]
+    load.look(views, {number: part for part, number in enumerate(observers)})
+
+
+def _drop(run: Run, site: Site, load: Load) -> float:
+    """Break the residents' connections; return the seconds until the last of them is back."""
+    residents = run.cast.residents
+    time.sleep(BETWEEN)
+    load.begin()
+    load.returning(True)
+    with run.spending("all drop and return", site, load, len(residents), "return"):
+        at = load.drop(residents)
+        time.sleep(max(0, at + 0.1 - time.monotonic()))
+        back = _wait_until_back(run, load, at)
+    _check(run, site, load)
+    run.curves["storm"] = [(when - at, share) for when, share in curve(back)]
+    return max(back) - at
+
+
+def _restart(run: Run, site: Site, load: Load) -> float:
+    """Have all servers replaced; return the seconds until the last who was sent away is back."""
+    before = site.workers()
+    time.sleep(BETWEEN)
+    load.begin()
+    load.returning(True)
+    at = time.monotonic()
+    with run.spending("servers restarted", site, load, len(run.cast.residents), "return"):
+        site.restart()
+        while before & site.workers():
+            if time.monotonic() - at > LATEST:
+                raise BenchError("the servers were not replaced")
+            time.sleep(0.2)
+        back = _wait_until_back(run, load, at)
+    _check(run, site, load)
+    run.curves["restart"] = [(when - at, share) for when, share in curve(back)]
+    return max(back) - at
+
+
+def _wait_until_back(run: Run, load: Load, at: float) -> list[float]:
+    """Wait until all tabs are open; return when each that was welcomed after a time was."""
+    count = len(run.cast.residents) + len(run.cast.observers)
+    load.wait_until("all back", lambda stats: stats.open == count and not stats.under_way, LATEST)
+    return [when for part in load.all("welcomed") for when in part if when > at]
+
+
+def _check(run: Run, site: Site, load: Load) -> None:
+    """Raise BenchError if somebody was refused, was seen offline, or is not seen now."""
+    load.wait_until_quiet(QUIET, LATEST)
+    stats = load.stats()
+    if stats.refused:
+        raise BenchError(f"somebody was refused: {told(stats)}")
+    flaps = load.seen()
+    if flaps:
+        raise BenchError(f"{flaps:,} times somebody was seen to go or to come who was only returning")
+    missing = sum(load.ledger("places_offline"))
+    if missing:
+        raise BenchError(f"{missing:,} of those who are back are not seen")
+    online, count = site.online(), stats.open
+    if online != count:
+        raise BenchError(f"{online:,} are online of {count:,}")
+    load.returning(False)

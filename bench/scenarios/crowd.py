@@ -41,7 +41,7 @@ def crowd(run: Run) -> Iterator[tuple[Site, Load]]:
         yield site, load
 
 
-def look_at_pages(run: Run, load: Load) -> None:
+def look_at_pages(run: Run, load: Load, counting: bool = True) -> None:
     """Let residents and visitors look at pages of the list; what happens to visitors counts for residents."""
     visiting, people = set(run.cast.visitors), run.cast.observers[0]
     blocks = [range(start, min(start + ROWS, people)) for start in range(0, people, ROWS)]
@@ -50,7 +50,7 @@ def look_at_pages(run: Run, load: Load) -> None:
     ]
     uncounted = [View(view.greeting) for view in counted]
     of = {number: page_of(number, len(blocks)) for number in range(people)}
-    for number in visiting:
+    for number in visiting if counting else of:
         of[number] += len(blocks)
     load.look([*counted, *uncounted], of)
 

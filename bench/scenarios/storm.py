@@ -38,17 +38,15 @@ def storm(run: Run) -> None:
         load.fill(residents, 30 + OPENING * len(residents))
         load.wait_until_quiet(QUIET, 60)
         took = [_drop(run, site, load) for _ in range(run.options.repeat)]
-        what = (
-            f"all {len(residents):,} drop at once (grace {GRACE} s): all back, none refused or seen flapping"
-        )
+        what = f"all {len(residents):,} drop at once: all back, none refused, nobody seen flapping"
         run.add(what, f"≤ {GOAL} s", f"{spread(took)} s", max(took) <= GOAL)
         last = _restart(run, site, load)
-        servers = f"all {run.options.workers} servers restarted one by one (SIGHUP)"
+        servers = f"all {run.options.workers} servers are restarted, one after the other"
         run.add(f"{servers}: the same", "none refused", f"{last:.1f} s", True)
 
 
 def _look_at_all(run: Run, load: Load) -> None:
-    look_at_pages(run, load)
+    look_at_pages(run, load, counting=False)
     residents, observers = run.cast.residents, run.cast.observers
     parts = [residents[start : start + WATCHED] for start in range(0, len(residents), WATCHED)]
     views = [users_view(run.accounts, part) for part in parts]

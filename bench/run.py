@@ -33,6 +33,10 @@ class Options(NamedTuple):
     """Seconds that a visitor stays."""
     grace: float = 5.0
     """The site's grace period, where it is not the storm."""
+    turns: int = 15
+    """People who come one by one, and changes whose frames are weighed, for each repetition."""
+    quiet: float = 1.5
+    """Seconds without a frame after which everything has been told; the online count goes once a second."""
 
 
 class Row(NamedTuple):

@@ -14,5 +14,11 @@ from lobby.settings import WHOSONLINE as LOBBY
 from .statements import count_statements
 
 WHOSONLINE = LOBBY | json.loads(os.environ.get("BENCH_POLICY", "{}"))
+# Nothing is collected: files have their plain names, and come from where they are edited.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 if folder := os.environ.get("BENCH_SQL"):
     count_statements(Path(folder))

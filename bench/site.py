@@ -77,8 +77,12 @@ class Site:
             cpu_with_children(self._process.pid),
             cpu(self._redis_pid),
             calls - asked + 2,
-            statements_run(self._folder),
+            self.statements(),
         )
+
+    def statements(self) -> int:
+        """Return how many statements of SQL its processes have run."""
+        return statements_run(self._folder)
 
     def memory(self) -> int:
         """Return the bytes that its processes take together, without Redis."""

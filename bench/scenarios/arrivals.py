@@ -28,7 +28,8 @@ LATEST = 120.0
 def arrivals(run: Run) -> None:
     people = run.cast.residents[:PEOPLE]
     took: list[float] = []
-    with serving(run.folder, run.options.workers) as site, loading(run.accounts, site.ports) as load:
+    policy = {"GRACE": run.options.grace}
+    with serving(run.folder, run.options.workers, policy) as site, loading(run.accounts, site.ports) as load:
         load.look([View(greeting({"room": "site", "limit": PAGE}))], dict.fromkeys(people, 0))
         for _ in range(run.options.repeat):
             with run.spending("arriving all at once, same page", site, load, len(people), "arrival"):
@@ -47,7 +48,7 @@ def _arrive(run: Run, load: Load, people: list[int]) -> float:
     load.wait_until_open(len(people), LATEST)
     deadline = time.monotonic() + LATEST
     while True:
-        load.wait_until_quiet(1.5, LATEST)
+        load.wait_until_quiet(run.options.quiet, LATEST)
         since = [at for part in load.ledger("truths", truth, len(people)) for at in part]
         right: list[float] = [at for at in since if at is not None]
         if len(right) == len(people):
@@ -66,4 +67,3 @@ def _leave(site: Site, load: Load, people: list[int]) -> None:
         if time.monotonic() > deadline:
             raise BenchError(f"{site.online()} are online long after they have left")
         time.sleep(0.2)
-    time.sleep(1.5)  # and the pages' last ticks

@@ -16,9 +16,6 @@ from ..site import Site, serving
 WARM_UP = 20
 """Tabs for each process opened before memory is first weighed: what the first make it load stays loaded."""
 
-QUIET = 1.5
-"""Seconds without a frame after which everything has been told; the online count goes once a second."""
-
 OPENING = 0.02
 """Seconds that opening a tab may take on average, before the run is given up."""
 
@@ -64,7 +61,7 @@ def _fill(run: Run, site: Site, load: Load) -> list[tuple[int, int]]:
             until = max(first, len(residents) * quarter // 4)
             load.fill(residents[begun:until], 30 + OPENING * (until - begun))
             begun = until
-            load.wait_until_quiet(QUIET, 60)
+            load.wait_until_quiet(run.options.quiet, 60)
             weights.append((until, site.memory()))
             run.tell(f"{until:,} tabs open, {weights[-1][1] / 1e6:,.0f} MB")
     return weights
@@ -73,7 +70,7 @@ def _fill(run: Run, site: Site, load: Load) -> list[tuple[int, int]]:
 def hold(run: Run, site: Site, load: Load) -> None:
     """Do nothing for a long time; see that no socket is lost, and that nothing is asked meanwhile."""
     count, seconds = len(run.cast.residents), run.options.hold
-    _settle(site, load)
+    _settle(run, site, load)
     asked_before = site.spent().statements
     if asked_before < count:
         raise BenchError(f"{asked_before} SQL statements for {count} arrivals: they are not counted")
@@ -96,13 +93,13 @@ def _full(run: Run, met: bool) -> bool | None:
     return met if met or run.options.sockets >= 100_000 else None
 
 
-def _settle(site: Site, load: Load) -> None:
+def _settle(run: Run, site: Site, load: Load) -> None:
     """Wait until what the arrivals brought about has been done."""
-    load.wait_until_quiet(QUIET, 60)
+    load.wait_until_quiet(run.options.quiet, 60)
     deadline = time.monotonic() + 60
     before = -1
     while (now := site.spent().statements) != before:
         if time.monotonic() > deadline:
             raise BenchError("the site still asks its database, a minute after the last arrival")
         before = now
-        time.sleep(2)
+        time.sleep(run.options.quiet)

@@ -18,17 +18,11 @@ from ..site import Site, serving
 WATCHERS = 1000
 """At most; fewer where the run has fewer sockets."""
 
-TURNS = 15
-"""People who come, for each repetition."""
-
 BETWEEN = (0.5, 0.8)
 """Seconds between two causes, so that each comes at another moment of whatever goes on."""
 
 PHOENIX = 0.017
 """Seconds: the p99 of Phoenix Presence on such a machine."""
-
-QUIET = 2.0
-"""Seconds without a frame before it begins."""
 
 TUTORIAL = "bench.tutorial_settings"
 
@@ -95,14 +89,15 @@ def _measure(run: Run, site: Site, load: Load, scenario: str, all_told: bool) ->
     load.look([view, View(view.greeting)], dict.fromkeys(watchers, 0) | dict.fromkeys(newcomers, 1))
     warm_up = watchers[: len(watchers) // 5]
     load.fill(warm_up, 60)
-    load.wait_until_quiet(QUIET, 60)
+    load.wait_until_quiet(run.options.quiet, 60)
     before = site.memory()
     load.fill(watchers[len(warm_up) :], 120)
-    load.wait_until_quiet(QUIET, 60)
+    load.wait_until_quiet(run.options.quiet, 60)
     memory = (site.memory() - before) / (len(watchers) - len(warm_up))
     comings, goings, lost, spent, frames = list[list[float]](), list[list[float]](), 0, 0.0, 0
+    turns = run.options.turns
     for turn in range(run.options.repeat):
-        chosen = newcomers[turn * TURNS % len(newcomers) :][:TURNS]
+        chosen = newcomers[turn * turns : (turn + 1) * turns]
         load.begin(all_told)
         with run.spending(scenario, site, load, 2 * len(chosen), "coming or log-out"):
             missing = _come_and_log_out(load, chosen, len(watchers))

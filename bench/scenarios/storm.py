@@ -13,7 +13,7 @@ from ..load import Load, loading, told
 from ..processes import BenchError
 from ..run import Run, curve, spread
 from ..site import Site, serving
-from .crowd import OPENING, QUIET, look_at_pages
+from .crowd import OPENING, look_at_pages
 
 GRACE = 60
 """Seconds."""
@@ -24,8 +24,8 @@ GOAL = 60
 LATEST = 240.0
 """Seconds until the run is given up."""
 
-BETWEEN = 6.0
-"""Seconds between two storms: a browser that was connected for 5 s comes back with its shortest delay."""
+BETWEEN = 4
+"""Times the quiet before a storm: a browser that was connected for 5 s comes back with its shortest delay."""
 
 
 def storm(run: Run) -> None:
@@ -36,7 +36,7 @@ def storm(run: Run) -> None:
         _look_at_all(run, load)
         load.fill(observers, 60)
         load.fill(residents, 30 + OPENING * len(residents))
-        load.wait_until_quiet(QUIET, 60)
+        load.wait_until_quiet(run.options.quiet, 60)
         took = [_drop(run, site, load) for _ in range(run.options.repeat)]
         what = f"all {len(residents):,} drop at once: all back, none refused, nobody seen flapping"
         run.add(what, f"≤ {GOAL} s", f"{spread(took)} s", max(took) <= GOAL)
@@ -56,7 +56,7 @@ def _look_at_all(run: Run, load: Load) -> None:
 def _drop(run: Run, site: Site, load: Load) -> float:
     """Break the residents' connections; return the seconds until the last of them is back."""
     residents = run.cast.residents
-    time.sleep(BETWEEN)
+    time.sleep(BETWEEN * run.options.quiet)
     load.begin()
     load.returning(True)
     with run.spending("all drop and return", site, load, len(residents), "return"):
@@ -71,7 +71,7 @@ def _drop(run: Run, site: Site, load: Load) -> float:
 def _restart(run: Run, site: Site, load: Load) -> float:
     """Have all servers replaced; return the seconds until the last who was sent away is back."""
     before = site.workers()
-    time.sleep(BETWEEN)
+    time.sleep(BETWEEN * run.options.quiet)
     load.begin()
     load.returning(True)
     at = time.monotonic()
@@ -96,7 +96,7 @@ def _wait_until_back(run: Run, load: Load, at: float) -> list[float]:
 
 def _check(run: Run, site: Site, load: Load) -> None:
     """Raise BenchError if somebody was refused, was seen offline, or is not seen now."""
-    load.wait_until_quiet(QUIET, LATEST)
+    load.wait_until_quiet(run.options.quiet, LATEST)
     stats = load.stats()
     if stats.refused:
         raise BenchError(f"somebody was refused: {told(stats)}")

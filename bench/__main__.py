@@ -83,7 +83,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     add("--repeat", type=int, help="how often what can be repeated is (3; in a short run once)")
     add("--hold", type=float, help="seconds that they are held idle (600; in a short run 10)")
     add("--window", type=float, help="seconds of comings and goings, each time (20; in a short run 8)")
-    add("--stay", type=float, default=defaults.stay, help="seconds that a visitor stays (%(default)s)")
+    add("--stay", type=float, help="seconds that a visitor stays (6; in a short run 3)")
     add("--grace", type=float, default=defaults.grace, help="the site's grace period (%(default)s)")
     add("--turns", type=int, help="people who come one by one, each time (15; in a short run 7)")
     add("--quiet", type=float, default=defaults.quiet, help="seconds of quiet before things (%(default)s)")
@@ -98,6 +98,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     options.repeat = options.repeat or (3 if full else 1)
     options.hold = options.hold or (600.0 if full else 10.0)
     options.turns = options.turns or (15 if full else 7)
+    options.stay = options.stay or (6.0 if full else 3.0)
     options.window = options.window or (20.0 if full else 8.0)
     return options
 

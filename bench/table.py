@@ -52,10 +52,12 @@ def missed(rows: Sequence[Row]) -> str:
     short = [row for row in rows if row.met is False]
     if not short:
         return "Every goal that this run could judge was met."
-    lines = [
-        f"- {row.figure}: {row.measured}" + (f"; the goal is {row.goal}" * bool(row.goal)) for row in short
-    ]
-    return "\n".join(["What falls short:", "", *lines])
+    return "\n".join(["What falls short:", "", *map(_short, short)])
+
+
+def _short(row: Row) -> str:
+    goal = f"; the goal is {row.goal}" if row.goal else ""
+    return f"- **{row.figure}**: {row.measured}{goal}"
 
 
 def machine() -> str:

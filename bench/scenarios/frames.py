@@ -6,12 +6,15 @@ from .. import fanout
 from ..run import Run, spread
 
 SOCKETS = (100, 10_000)
-"""At least and at most."""
+"""At least and at most; in between, a part of all."""
+
+SHARE = 3
+"""One process holds one in so many of all."""
 
 
 def frames(run: Run) -> None:
     least, most = SOCKETS
-    sockets = min(most, max(least, run.options.sockets))
+    sockets = min(most, max(least, run.options.sockets // SHARE))
     result = fanout.measure(sockets, run.options.turns * run.options.repeat)
     ratios = sorted(site.cpu / bare.cpu for site, bare in zip(result.site, result.bare, strict=True))
     figure = f"CPU a delivered frame, one process, {sockets:,} sockets: ratio to bare {result.bare_name}"

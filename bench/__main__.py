@@ -117,7 +117,8 @@ def main(arguments: list[str]) -> int:
         except KeyboardInterrupt:
             return 130
     took = time.monotonic() - began
-    command = shlex.join(["make", "bench", f"SOCKETS={options.sockets}", f"REPEAT={options.repeat}"])
+    chosen = [f"{name.upper()}={getattr(options, name):g}" for name in ("sockets", "repeat", "hold")]
+    command = shlex.join(["make", "bench", *chosen])
     drawn = plots.draw(run.curves, options.results.parent / "plots")
     names = [os.path.relpath(plot, options.results.parent) for plot in drawn]
     day = time.strftime("%Y-%m-%d")

@@ -83,7 +83,6 @@ def _drop(run: Run, site: Site, load: Load) -> Storm:
     load.returning(True)
     with run.spending("all drop and return", site, load, len(residents), "return"):
         at = load.drop(residents)
-        time.sleep(max(0, at + 0.1 - time.monotonic()))
         back = _wait_until_back(run, load, at)
     run.curves["storm"] = [(when - at, share) for when, share in curve(back)]
     return _end(run, site, load, max(back) - at)
@@ -109,9 +108,15 @@ def _restart(run: Run, site: Site, load: Load) -> Storm:
 
 def _wait_until_back(run: Run, load: Load, at: float) -> list[float]:
     """Wait until all tabs are open; return when each that was welcomed after a time was."""
-    count = len(run.cast.residents) + len(run.cast.observers)
-    load.wait_until("all back", lambda stats: stats.open == count and not stats.under_way, LATEST)
-    return [when for part in load.all("welcomed") for when in part if when > at]
+    residents = len(run.cast.residents)
+    count = residents + len(run.cast.observers)
+    back: list[float] = []
+    while len(back) < residents:  # until what breaks the connections has begun, all are open still
+        load.wait_until("all back", lambda stats: stats.open == count and not stats.under_way, LATEST)
+        back = [when for part in load.all("welcomed") for when in part if when > at]
+        if time.monotonic() > at + LATEST:
+            raise BenchError(f"{len(back):,} of {residents:,} have come back; {told(load.stats())}")
+    return back
 
 
 def _end(run: Run, site: Site, load: Load, seconds: float) -> Storm:

@@ -25,7 +25,7 @@ from .processes import BenchError
 from .run import Options, Run
 from .scenarios.arrivals import arrivals
 from .scenarios.churn import churn
-from .scenarios.crowd import crowd, hold
+from .scenarios.connected import connected, hold
 from .scenarios.first_page import first_page
 from .scenarios.frames import frames
 from .scenarios.single import single
@@ -50,7 +50,7 @@ def measure(run: Run) -> None:
 
 
 def everybody(run: Run) -> None:
-    with crowd(run) as (site, load):
+    with connected(run) as (site, load):
         attempt(run, "holding all sockets", lambda run: hold(run, site, load))
         attempt(run, "the first page of the list", lambda run: first_page(run, site))
         attempt(run, "comings and goings", lambda run: churn(run, site, load))

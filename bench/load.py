@@ -8,14 +8,14 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from . import tabs
 from .accounts import Account
 from .processes import BenchError, cpu
 from .sights import Harvest, View
-from .tabs import Stats
+from .tab import Stats
 
 TABS = 18_500
 """Tabs in a process at most, not all of them open; it may open 20,000 files."""
@@ -171,14 +171,15 @@ class Load:
 
     def _ask(self, what: str, shares: Sequence[tuple[Any, ...]]) -> list[Any]:
         for pipe, share in zip(self._pipes, shares, strict=True):
-            pipe.send((what, share))
+            with suppress(BrokenPipeError):  # it has ended, and has said why
+                pipe.send((what, share))
         answers = []
         for pipe in self._pipes:
             if not pipe.poll(ANSWER):
                 raise BenchError(f"the load does not answer within {ANSWER:g} s")
             try:
                 answer = pipe.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 raise BenchError("a process of the load has ended") from None
             if isinstance(answer, BenchError):
                 raise answer

@@ -126,9 +126,9 @@ class Ledger:
         return len(self._unread)
 
     def catch_up(self, most: int | None = None) -> None:
-        """Look at the frames that came, or at so many of them. They are not looked at when they come:
+        """Look at the frames that came, or at so many of them.
 
-        many come together, and each would have to wait for those before it.
+        They are not looked at when they come: many come together, and each would wait for those before it.
         """
         for _ in range(min(most or self.behind, self.behind)):
             self._see(*self._unread.popleft())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import heapq
-import random
 import select
 import socket
 import struct
@@ -19,13 +18,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import frames
 from .accounts import Account
 from .frames import CLOSE, PING, TEXT
 from .processes import BenchError
 from .sights import Ledger, View
+from .tab import (
+    BROKEN,
+    CONNECTING,
+    GREETED,
+    LATER,
+    LOGGED_OUT,
+    SHAKING_HANDS,
+    SHUT,
+    STABLE,
+    WELCOMED,
+    Stats,
+    Tab,
+    retry_delay,
+)
 
 NAP = 0.001
 """Seconds between two looks at the sockets. A frame that wakes its reader costs its writer more than the
@@ -38,84 +51,11 @@ READ = 4096
 BACKLOG = 50_000
 """Frames that are looked at later, when there is nothing to read; beyond these reading has to wait."""
 
-BROKEN, GOING, LATER, LOGGED_OUT = 1006, 1012, 1013, 4401
-"""Close codes; a socket that broke has none, for which browsers say 1006."""
-
-STABLE = 5.0
-"""Seconds after which a connection was a good one, and the next delay is short again."""
+FEW = 100
+"""Frames that are looked at in a quiet moment, before the sockets are looked at again."""
 
 # The kernel chooses a port for each connection by both its ends, not one for each source alone.
 IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
-
-
-class Stats(NamedTuple):
-    """What one process's tabs have come to."""
-
-    open: int
-    """Sockets that have been welcomed."""
-    under_way: int
-    """Sockets that are being opened, or wait to return."""
-    closed: Counter[int]
-    """Sockets that the server closed or lost, by close code."""
-    refused: Counter[str]
-    """Attempts that came to nothing, by what was answered."""
-    frames: int
-    received: int
-    """Bytes."""
-    sent: int
-    """Bytes."""
-    last: float
-    """When the last frame came."""
-
-    def plus(self, other: Stats) -> Stats:
-        return Stats(
-            self.open + other.open,
-            self.under_way + other.under_way,
-            self.closed + other.closed,
-            self.refused + other.refused,
-            self.frames + other.frames,
-            self.received + other.received,
-            self.sent + other.sent,
-            max(self.last, other.last),
-        )
-
-
-class Tab:
-    """A browser tab with the site open in it."""
-
-    __slots__ = (
-        "attempt",
-        "began",
-        "cookie",
-        "number",
-        "port",
-        "rest",
-        "resume",
-        "sight",
-        "socket",
-        "stage",
-        "view",
-        "welcomed",
-    )
-
-    def __init__(self, number: int, cookie: str, port: int) -> None:
-        self.number = number
-        self.cookie = cookie
-        self.port = port
-        self.attempt = 0
-        self.resume = ""
-        self.view: View | None = None
-        self.sight: Any = None
-        self.shut()
-
-    def shut(self) -> None:
-        self.socket: socket.socket | None = None
-        self.stage = SHUT
-        self.rest = b""
-        self.began = self.welcomed = 0.0
-
-
-SHUT, CONNECTING, SHAKING_HANDS, GREETED, WELCOMED = range(5)
 
 
 class Browser:
@@ -221,8 +161,10 @@ class Browser:
                     pipe.send(getattr(self, name)(*arguments))
                 elif file in self._posts:  # else closed by what came just before
                     self._posted(file)
-            if self.ledger.behind and (not ready or self.ledger.behind > BACKLOG):
+            if self.ledger.behind > BACKLOG:
                 self.ledger.catch_up(BACKLOG // 10)
+            elif not ready:
+                self.ledger.catch_up(FEW)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
@@ -343,11 +285,14 @@ class Browser:
     # One tab: its end
 
     def _leave(self, tab: Tab) -> None:
-        if tab.stage != WELCOMED:
+        if tab.stage == SHUT:
             return  # the server was first; that is counted
         self.ledger.caused(tab, time.monotonic())
-        with suppress(OSError):
-            self._say(tab, frames.GOING_AWAY)
+        if tab.stage == WELCOMED:
+            with suppress(OSError):
+                self._say(tab, frames.GOING_AWAY)
+        else:
+            self._refused["not welcomed before it left"] += 1
         self._shut(tab)
 
     def _break(self, tab: Tab) -> None:
@@ -412,11 +357,6 @@ class _Post:
     def __init__(self, socket: socket.socket, request: bytes) -> None:
         self.socket = socket
         self.request = request
-
-
-def retry_delay(attempt: int, code: int) -> float:
-    """Return the seconds until the next attempt, as the browser module has them."""
-    return random.random() * (1 if code == GOING else min(30, 0.5 * 2**attempt))
 
 
 def run(pipe: Connection, *arguments: Any) -> None:

@@ -15,7 +15,7 @@ from ..load import Load, loading, told
 from ..processes import BenchError
 from ..run import Run, curve, spread
 from ..site import Site, serving
-from .crowd import OPENING, look_at_pages
+from .connected import OPENING, look_at_pages
 
 GRACE = 60
 """Seconds."""

@@ -11,7 +11,7 @@ import pytest
 
 from bench.cast import WATCHED, make_cast, page_of
 from bench.sights import Ledger, View, after, change
-from bench.tabs import retry_delay
+from bench.tab import retry_delay
 
 
 def frame(**told: Any) -> bytes:

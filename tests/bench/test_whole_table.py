@@ -17,7 +17,7 @@ from bench.processes import BenchError
 from bench.run import Options, Run
 from bench.scenarios import churn as churn_module
 from bench.scenarios.churn import churn
-from bench.scenarios.crowd import crowd
+from bench.scenarios.connected import connected
 from tests.bench.test_fanout import processes_of_session
 from tests.serving import ROOT
 
@@ -110,7 +110,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_a_watcher_who_misses_something_fails_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(churn_module, "LATEST", 1)
-    with crowd(run) as (site, load):
+    with connected(run) as (site, load):
         churn(run, site, load)
         load.drop(run.cast.residents[:1])
         load.wait_until("one fewer", lambda stats: stats.open == 59, 10)

@@ -21,7 +21,7 @@ OPENING = 0.02
 
 
 @contextmanager
-def crowd(run: Run) -> Iterator[tuple[Site, Load]]:
+def connected(run: Run) -> Iterator[tuple[Site, Load]]:
     """Open all residents' tabs; measure memory and what an arrival takes on the way."""
     residents = run.cast.residents
     policy = {"GRACE": run.options.grace}

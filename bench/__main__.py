@@ -38,15 +38,13 @@ FULL = 20_000
 """Sockets from which on a run is a full one: it holds them for ten minutes, and repeats things."""
 
 
-def measure(run: Run) -> None:
-    """Measure everything. What fails is a row that says why, and the rest goes on."""
+def measure(run: Run, only: str | None) -> None:
+    """Measure everything, or one part. What fails is a row that says why, and the rest goes on."""
     run.tell(f"making {run.cast.total:,} accounts")
     run.renew_accounts()
-    attempt(run, "everybody connected", everybody)
-    attempt(run, "thousands arrive at once", arrivals)
-    attempt(run, "one arrival, one log-out", single)
-    attempt(run, "the storm", storm)
-    attempt(run, "CPU a delivered frame", frames)
+    for name, (title, scenario) in SCENARIOS.items():
+        if only in (None, name):
+            attempt(run, title, scenario)
 
 
 def everybody(run: Run) -> None:
@@ -54,6 +52,15 @@ def everybody(run: Run) -> None:
         attempt(run, "holding all sockets", lambda run: hold(run, site, load))
         attempt(run, "the first page of the list", lambda run: first_page(run, site))
         attempt(run, "comings and goings", lambda run: churn(run, site, load))
+
+
+SCENARIOS: dict[str, tuple[str, Callable[[Run], None]]] = {
+    "connected": ("everybody connected", everybody),
+    "arrivals": ("thousands arrive at once", arrivals),
+    "single": ("one arrival, one log-out", single),
+    "storm": ("the storm", storm),
+    "frames": ("CPU a delivered frame", frames),
+}
 
 
 def attempt(run: Run, what: str, scenario: Callable[[Run], None]) -> None:
@@ -89,6 +96,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     add("--quiet", type=float, default=defaults.quiet, help="seconds of quiet before things (%(default)s)")
     add("--workers", type=int, default=defaults.workers, help="processes that serve (%(default)s)")
     add("--results", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="what is written")
+    add("--only", choices=SCENARIOS, help="measure this alone, and write nothing")
     options = parser.parse_args(arguments)
     if not LEAST <= options.sockets <= MOST:
         parser.error(f"--sockets must be from {LEAST} to {MOST}, not {options.sockets}")
@@ -113,10 +121,17 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         run = Run(asked, Path(folder), make_cast(options.sockets), [])
         try:
-            measure(run)
+            measure(run, options.only)
         except KeyboardInterrupt:
             return 130
-    took = time.monotonic() - began
+    if options.only is None:
+        write(run, options, time.monotonic() - began)
+    print(f"\n{table.missed(run.rows)}\n\n{table.table(run.rows)}\n\n{table.costs(run.costs)}")
+    return int(any(row.met is False for row in run.rows))
+
+
+def write(run: Run, options: argparse.Namespace, took: float) -> None:
+    """Write down what was measured in so many seconds."""
     chosen = [f"{name.upper()}={getattr(options, name):g}" for name in ("sockets", "repeat", "hold")]
     command = shlex.join(["make", "bench", *chosen])
     drawn = plots.draw(run.curves, options.results.parent / "plots")
@@ -124,8 +139,7 @@ def main(arguments: list[str]) -> int:
     day = time.strftime("%Y-%m-%d")
     text = table.section(command, day, took, run.rows, run.costs, names)
     table.write(options.results, text)
-    print(f"\n{table.missed(run.rows)}\n\n{table.table(run.rows)}\n\n{options.results} is written.")
-    return int(any(row.met is False for row in run.rows))
+    run.tell(f"{options.results} is written")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Any
 from . import frames
 from .accounts import Account
 from .frames import CLOSE, PING, TEXT
+from .posts import Post
 from .processes import BenchError
 from .sights import Ledger, View
 from .tab import (
@@ -84,7 +85,7 @@ class Browser:
         self._returns = False
         self._frames = self._received = self._sent = self._open = self._under_way = 0
         self._last = 0.0
-        self._posts: dict[int, _Post] = {}
+        self._posts: dict[int, Post] = {}
         self.forget()
 
     # What can be asked for
@@ -332,31 +333,12 @@ class Browser:
 
     def _post(self, tab: Tab) -> None:
         self.ledger.caused(tab, time.monotonic())
-        post = _Post(self._socket(tab.port), frames.log_out(tab.port, tab.cookie))
+        post = Post(self._socket(tab.port), frames.log_out(tab.port, tab.cookie))
         self._posts[post.socket.fileno()] = post
 
     def _posted(self, file: int) -> None:
-        post = self._posts[file]
-        if post.request:
-            post.socket.send(post.request)  # it has just been connected
-            post.request = b""
-            return
-        try:
-            answer = post.socket.recv(4096)
-        except BlockingIOError:
-            return
-        if not answer.startswith(b"HTTP/1.1 302 "):
-            raise BenchError(f"a log-out was answered with {answer[:200]!r}")
-        del self._posts[file]
-        post.socket.close()
-
-
-class _Post:
-    """A form that is being sent."""
-
-    def __init__(self, socket: socket.socket, request: bytes) -> None:
-        self.socket = socket
-        self.request = request
+        if self._posts[file].go_on():
+            self._posts.pop(file).socket.close()
 
 
 def run(pipe: Connection, *arguments: Any) -> None:

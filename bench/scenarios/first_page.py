@@ -31,7 +31,7 @@ def first_page(run: Run, site: Site) -> None:
             if turn >= FIRST:
                 took.append(time.monotonic() - began)
                 statements.add(site.statements() - before)
-            if answer.status != 200 or page.count(b'class="status"') < min(50, len(run.accounts)):
+            if answer.status != 200 or page.count(b'data-user="') < min(50, len(run.accounts)):
                 raise BenchError(f"the list was answered with {answer.status} {page[:200]!r}")
         browser.close()
     p99 = percentile(took, 99) * 1000

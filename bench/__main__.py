@@ -34,6 +34,9 @@ from .scenarios.storm import storm
 LEAST, MOST = 60, 110_000
 """Sockets: below, there is nothing to share out; above, six processes may not open as many files."""
 
+OVERTIME = 60
+"""Seconds for each part that is left when a run has taken too long."""
+
 FULL = 20_000
 """Sockets from which on a run is a full one: it holds them for ten minutes, and repeats things."""
 
@@ -72,10 +75,11 @@ def attempt(run: Run, what: str, scenario: Callable[[Run], None]) -> None:
 
 
 def bound(seconds: float) -> None:
-    """Give the run up after so long, whatever it is waiting for."""
+    """Give up whatever is being measured after so long, and what is left soon; the rest is written down."""
 
     def give_up(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(f"the run has taken more than {seconds:g} s and is given up")
+        signal.alarm(OVERTIME)
+        raise BenchError(f"the run has taken more than {seconds:g} s")
 
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(int(seconds))

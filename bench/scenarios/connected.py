@@ -16,7 +16,7 @@ from ..site import Site, serving
 WARM_UP = 20
 """Tabs for each process opened before memory is first weighed: what the first make it load stays loaded."""
 
-OPENING = 0.02
+OPENING = 0.05
 """Seconds that opening a tab may take on average, before the run is given up."""
 
 

@@ -101,6 +101,25 @@ def test_more_or_fewer_sockets_than_can_be_are_refused(tmp_path: Path, sockets: 
     assert "--sockets must be from 60 to 110000" in errors
 
 
+def test_one_part_is_measured_alone_and_ends_early_when_it_is_told_to(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "--sockets=60", "--workers=2", "--only=connected", "--hold=600"]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "src:.", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        while "holding all sockets" not in (line := process.stdout.readline()):
+            assert line, "it ended by itself"
+        process.terminate()
+        assert process.wait(60) == 143
+    assert list(tmp_path.iterdir()) == []
+    assert_nothing_is_left(process.pid)
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     run = Run(SMALL, tmp_path, make_cast(SMALL.sockets), [])

@@ -73,7 +73,7 @@ def measure(sockets: int, rounds: int) -> Result:
         port = free_port()
         serve = (sys.executable, "manage.py", "serve", "-v0", f"--port={port}")
         site = stack.enter_context(running(*serve, environment=surroundings))
-        _wait_until_up(site, port)
+        wait_until_up(site, port)
         requests = [handshake(port, account.cookie) for account in accounts]
         watchers = Readers(port, requests, _greeting(accounts))
         stack.callback(watchers.close)
@@ -126,7 +126,7 @@ def _round(pid: int, readers: Readers, sockets: int, cause: Callable[[], None]) 
     return Round(spent / sockets, received.at - began), received.last[0]
 
 
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
     for _ in range(300):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

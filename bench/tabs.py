@@ -274,8 +274,8 @@ class Browser:
         self._last = now
         if tab.stage == GREETED:
             self._welcome(tab, now)
-            if b'"resume"' in frame:
-                tab.resume = self.ledger.resume(frame)
+        if b'"resume"' in frame:
+            tab.resume = self.ledger.resume(frame)  # the newest is the one to come back with
         self.ledger.hear(tab, frame, now)
 
     def _welcome(self, tab: Tab, now: float) -> None:

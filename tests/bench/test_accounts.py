@@ -16,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from whosonline.management.commands import bench_accounts
+from whosonline.models import SearchWord
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +65,14 @@ def test_more_than_one_chunk_of_users_is_made(file, monkeypatch):
     assert len(set(make(5, file))) == 5
     names = User.objects.order_by("pk").values_list("username", flat=True)
     assert list(names) == [f"bench-{number:06}" for number in range(5)]
+
+
+def test_searches_find_them(file):
+    make(2, file)
+    user = User.objects.get(username="bench-000001")
+    assert list(SearchWord.objects.filter(word="000001").values_list("user", flat=True)) == [user.pk]
+    make(3, file)
+    assert SearchWord.objects.filter(word="000001").count() == 1
 
 
 def test_sessions_run_out_when_the_project_s_do(file, settings):

@@ -20,6 +20,9 @@ from django.db import connections, models, router, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from ... import directory, words
+from ...models import SearchWord
+
 CHUNK = 500
 """Rows that one statement writes or names; SQLite allows few parameters."""
 
@@ -81,15 +84,18 @@ def _users(numbers: Sequence[int]) -> list[Any]:
     keys = {number: _value(field, number) for number in numbers}
     found = {user.get_username(): user for user in _ours(model, keys.values())}
     new = [_new_user(model, number) for number, key in keys.items() if key not in found]
-    # Ids in the order of the names.
-    model._base_manager.bulk_create(new)
-    _listed(new)
-    found |= {user.get_username(): user for user in _ours(model, keys.values())} if new else {}
+    if new:
+        model._base_manager.bulk_create(new)  # ids are in the order of the names
+        made = {user.get_username(): user for user in _ours(model, keys.values())}
+        _make_known([user for key, user in made.items() if key not in found])
+        found = made
     return [found[key] for key in keys.values()]
 
 
-def _listed(users: Sequence[Any]) -> None:
+def _make_known(users: Sequence[Any]) -> None:
     """Do for new users what signals do for others: bulk_create sends none."""
+    profiles: dict[Any, Any] = {user.pk: directory.profile(user) for user in users}
+    words.write_all(profiles, router.db_for_write(SearchWord))
 
 
 def _ours(model: Any, keys: Any) -> list[Any]:

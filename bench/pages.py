@@ -19,8 +19,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
-from .fanout import _free_port, _make_site, _process, _wait_until_up
-from .store import _redis, _store
+from .accounts import environment, make_accounts
+from .fanout import wait_until_up
+from .processes import ROOT, free_port, redis_server, running
+from .store import _store
 
 PAGES = {
     "everyone": "/",
@@ -50,15 +52,19 @@ def measure(users: int, rounds: int) -> dict[str, Times]:
     """Ask for each page so many times; return how long each took, by what it is."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        os.environ["REDIS_URL"] = url = stack.enter_context(_redis())
-        cookie = _make_site(folder, 1)[0].cookie
+        os.environ["REDIS_URL"] = url = stack.enter_context(redis_server()).url
+        os.environ |= environment(folder)
+        cookie = make_accounts(1, folder, os.environ)[0].cookie
+        sys.path.insert(0, str(ROOT / "src"))
+        import django
         from django.core.management import call_command
 
+        django.setup()
         call_command("collectstatic", verbosity=0, interactive=False)
         ids = _make_users(users)
-        port = _free_port()
-        site = stack.enter_context(_process(sys.executable, "manage.py", "serve", "-v0", f"--port={port}"))
-        _wait_until_up(site, port)
+        port = free_port()
+        site = stack.enter_context(running(sys.executable, "manage.py", "serve", "-v0", f"--port={port}"))
+        wait_until_up(site, port)
         asyncio.run(_bring_online(url, ids[::2]))
         browser = HTTPConnection("127.0.0.1", port)
         stack.callback(browser.close)

@@ -39,7 +39,7 @@ LABEL = f"{socket.gethostname()}:{os.getpid()}"
 class NodeEvents(Protocol):
     """What the node tells its hub."""
 
-    def on_snapshot(self, snapshot: Snapshot) -> None: ...
+    async def on_snapshot(self, snapshot: Snapshot) -> None: ...
 
     def on_entries(self, entries: Iterable[Entry]) -> None: ...
 
@@ -174,7 +174,7 @@ class Node:
         """Take what the log holds; a step ends when the log's place is gone, or the store is away."""
         if self._cursor is None:
             snapshot = await self._store.snapshot()
-            self._events.on_snapshot(snapshot)
+            await self._events.on_snapshot(snapshot)
             self._cursor = snapshot.cursor
         self._set_ailing("follow", False)
         try:

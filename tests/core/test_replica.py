@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whosonline.core import replica as replica_module
 from whosonline.core.entries import Change, Profile
 from whosonline.core.replica import Presence, Replica, State
 from whosonline.core.statuses import SITE, Status
@@ -95,6 +97,32 @@ def test_a_snapshot_leaves_those_who_are_kept_unless_it_knows_better() -> None:
     changed = replica.replace({SITE: {"bob": presence("bob", Status.AWAY)}}, keep)
     assert sorted(changed) == [(SITE, "bob"), (SITE, "cid")]
     assert replica.as_state() == {SITE: {"ann": presence("ann"), "bob": presence("bob", Status.AWAY)}}
+
+
+@pytest.mark.parametrize("people", [0, 1, 7, 8, 9, 100])
+def test_a_snapshot_that_is_put_in_order_step_by_step_is_in_order(
+    people: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_module, "STEP", 4)
+    names = [f"u{number * 7 % 100:02}" for number in range(people)]
+    replica = Replica()
+    replica.apply(change("u07", Status.AWAY))
+    making = replica.rooms_of({SITE: {name: presence(name) for name in names}, DOC: {"ann": presence("ann")}})
+    assert sum(1 for _ in making) >= people // 4
+    replica.replace({SITE: {name: presence(name) for name in names}, DOC: {"ann": presence("ann")}})
+    assert list(replica.room(SITE).page(None, 200)) == sorted(names)
+    assert replica.count(SITE) == people
+
+
+def test_what_a_snapshot_did_not_change_is_the_same_object_as_before() -> None:
+    replica = Replica()
+    for user in ("ann", "bob"):
+        replica.apply(change(user))
+    before = replica.as_state()[SITE]
+    replica.replace({SITE: {"ann": presence("ann"), "bob": presence("bob", Status.AWAY)}})
+    after = replica.as_state()[SITE]
+    assert after["ann"] is before["ann"]
+    assert after["bob"] == presence("bob", Status.AWAY)
 
 
 def test_a_replica_does_not_change_the_snapshot_it_was_made_from() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -31,6 +31,8 @@ from .last_seen import LastSeen, Load, Save
 from .node import Node
 from .rechecks import Rechecks, Standing, Staying
 from .resumption import Resumption, Token
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -329,15 +331,16 @@ class Hub:
 
     # What the node tells
 
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot.
+    async def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot; while its people are put in order the loop has its turns.
 
         In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
         every node had the time to find out and to announce its users.
         """
+        rooms = await _in_turns(self.replica.rooms_of(snapshot.state))
         self._resumption.on_snapshot(snapshot.cursor)
         before = self._follower.epoch
-        changed = self._follower.take_over(snapshot.cursor, snapshot.state)
+        changed = self._follower.take_over(snapshot.cursor, snapshot.state, rooms)
         if before is not None or self._connections.count():
             self._make_good_what_was_missed(changed)
         if before not in (None, self._follower.epoch):
@@ -486,6 +489,17 @@ class Hub:
         except Exception:
             # The database is away, most likely; what was asked for is asked again by the next cause.
             logger.exception("a background step failed")
+
+
+async def _in_turns(steps: Generator[None, None, T]) -> T:
+    """Return what comes of taking all the steps, with a turn for the loop after each."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: T = end.value
+            return made
+        await asyncio.sleep(0)
 
 
 def _unseen(connection: Connection) -> list[str]:

@@ -93,6 +93,11 @@ class Server:
         """Return all that it has printed so far."""
         return self._output.read_text() if self._output.exists() else ""
 
+    def open_files(self) -> int:
+        """Return how many files its process has open, sockets included."""
+        assert self._process is not None
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
     def manage(self, *arguments: str) -> str:
         """Run a command of manage.py beside the server; return what it prints."""
         done = subprocess.run(

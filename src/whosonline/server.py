@@ -186,11 +186,16 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     """Return uvicorn's configuration for an application."""
     try:
         import uvicorn
+
+        from .http_protocol import impatient_http
     except ImportError:
-        raise CannotServe("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
+        raise CannotServe(
+            "uvicorn or httptools is not installed: pip install 'django-whosonline[serve]'"
+        ) from None
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
+        http=impatient_http(policy.request_timeout),
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,
         # The consumer refuses large messages by name; this bounds what it can be made to hold.

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from ..core import wire
+from ..core.addresses import Addresses
 from ..core.connections import Connections
 from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck
 from ..core.follower import Follower
@@ -106,6 +107,7 @@ class Hub:
         self._relisted = Recent[Profile](HANDSHAKE)
         # What was looked up before may not be so any more: something may have been missed.
         self._sure_since = float("-inf")
+        self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self._resumption = Resumption(policy.resume, self._clock, self._renew_token)
         self._tasks: set[asyncio.Task[None]] = set()

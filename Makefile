@@ -30,8 +30,8 @@ crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby 
 bench: $(VENV)/dev ## Measure the fan-out beside bare C (minutes; see bench/RESULTS.md)
 	@exec $(BIN)/python -m bench.fanout
 
-test: $(VENV)/dev ## Run all tests; installs Chromium if it is missing and may be installed
-	@scripts/need chromium node redis-server
+test: $(VENV)/dev ## Run all tests; installs Chromium and the like if missing and may be installed
+	@scripts/need chromium node redis-server nginx openssl
 	node --test tests/js/*.test.js
 	$(BIN)/python -m pytest
 

@@ -91,8 +91,12 @@ class Server:
 
     def open_files(self) -> int:
         """Return how many files its process has open, sockets included."""
+        return len(os.listdir(f"/proc/{self.process_id}/fd"))
+
+    @property
+    def process_id(self) -> int:
         assert self._process is not None
-        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return self._process.pid
 
     def manage(self, *arguments: str) -> str:
         """Run a command of manage.py beside the server; return what it prints."""

@@ -26,7 +26,7 @@ from tests.serving import Server
 
 from . import inputs
 
-INPUTS = int(os.environ.get("FUZZ_INPUTS", "2000"))
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "1000"))
 """So many of each kind."""
 
 pytestmark = pytest.mark.timeout(3600 if INPUTS > 10_000 else 120)
@@ -101,17 +101,19 @@ class Target:
     def raw(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.server.port), DEADLINE)
 
-    def upgraded(self) -> socket.socket:
-        """Return a connection whose handshake is over."""
-        raw = self.raw()
+    def upgraded(self, count: int) -> list[socket.socket]:
+        """Return connections whose handshake is over."""
         headers = self.handshake | {"Cookie": self.cookie}
         lines = ["GET /users/ HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        raw.sendall("\r\n".join(lines).encode())
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            answer += raw.recv(1)
-        assert answer.startswith(b"HTTP/1.1 101 ")
-        return raw
+        opened = [self.raw() for _ in range(count)]
+        for raw in opened:
+            raw.sendall("\r\n".join(lines).encode())
+        for raw in opened:
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += raw.recv(1)
+            assert answer.startswith(b"HTTP/1.1 101 ")
+        return opened
 
     def answers(self, connection: ClientConnection) -> None:
         """Ask for something new, and see it answered; all that comes before it must be messages."""
@@ -193,12 +195,17 @@ def steady(target: Target) -> Iterator[Steady]:
     steady.check()
 
 
+def say(raw: socket.socket, text: bytes) -> None:
+    """Send something, and that nothing more comes."""
+    with suppress(OSError):  # the server may have been first
+        raw.sendall(text)
+        raw.shutdown(socket.SHUT_WR)
+
+
 def let_go(raw: socket.socket) -> bytes:
-    """Say that nothing more comes, and wait until the server has let go; return what it said."""
+    """Wait until the server has let go; return what it said."""
     said = b""
     with raw, suppress(ConnectionError):
-        with suppress(OSError):  # the server was first
-            raw.shutdown(socket.SHUT_WR)
         while some := raw.recv(65536):
             said += some
     return said
@@ -228,10 +235,10 @@ def test_frames_of_any_shape_end_a_connection_at_worst(target: Target, steady: S
     @many
     @given(some(inputs.frames))
     def check(sent: list[list[bytes]]) -> None:
-        for frames in sent:
-            raw = target.upgraded()
-            with suppress(ConnectionError):
-                raw.sendall(b"".join(frames))
+        opened = target.upgraded(len(sent))
+        for raw, frames in zip(opened, sent, strict=True):
+            say(raw, b"".join(frames))
+        for raw in opened:
             let_go(raw)
         target.unharmed()
         steady.counted(len(sent))
@@ -245,10 +252,10 @@ def test_a_request_that_is_none_is_answered_or_cut(target: Target, steady: Stead
     @many
     @given(some(inputs.requests(fair) | inputs.noise))
     def check(sent: list[bytes]) -> None:
-        for request in sent:
-            raw = target.raw()
-            with suppress(ConnectionError):
-                raw.sendall(request)
+        opened = [target.raw() for _ in sent]
+        for raw, request in zip(opened, sent, strict=True):
+            say(raw, request)
+        for raw, request in zip(opened, sent, strict=True):
             said = let_go(raw)
             assert not said or said.startswith(b"HTTP/1.1 "), said
             assert not said.startswith(b"HTTP/1.1 500"), request

@@ -117,7 +117,7 @@ async def measure_latency(url: str, seconds: float) -> None:
 
 async def _follow(url: str, changes: int, told: list[float], took: list[float]) -> None:
     async with _store(url, "latency") as store:
-        replica = Replica()
+        replica, number = Replica(), -1
         async for batch in store.follow((await store.snapshot()).cursor):
             for change in batch.entries:
                 assert isinstance(change, Change)

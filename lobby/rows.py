@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from whosonline import directory, presence
 from whosonline.core.statuses import Status
-from whosonline.presence import Seen
+from whosonline.presence import Online, Seen
 from whosonline.stores.errors import StoreUnavailable
 
 
@@ -25,16 +25,41 @@ class Row(NamedTuple):
     """Whether it is the visitor's own row."""
 
 
-def count_and_rows(users: Sequence[Any], visitor: Any) -> tuple[int | None, list[Row]]:
-    """Return how many users are online (None: not known) and a row for each of these users."""
+def count_and_rows(users: Sequence[Any], visitor: Any, invisible: bool) -> tuple[int | None, list[Row]]:
+    """Return how many users are online (None: not known) and a row for each of these users.
+
+    Args:
+        invisible: Whether the visitor appears offline to others, and so is not counted.
+    """
     me = str(visitor.pk)
     count, seen = _seen({*(str(user.pk) for user in users), me})
-    if me in seen:
+    if me in seen and not invisible:
         # Who looks at the page is online, though the page's socket is not open yet.
         count += seen[me].status is Status.OFFLINE
         seen[me] = Seen(Status.ONLINE, None)
     rows = [_row(user, seen.get(str(user.pk)), me) for user in users]
     return (count if seen else None), rows
+
+
+def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, list[Row]]:
+    """Return how many users are online and a row for each of these people, who are.
+
+    Args:
+        visitor: Who looks at the page, and so is online; None for somebody invisible.
+    """
+    me = str(visitor.pk) if visitor is not None else None
+    count = presence.online_count() + (me is not None and not presence.is_online(me))
+    rows = [
+        Row(
+            person.user,
+            *person.profile,
+            Status.ONLINE if person.user == me else person.status,
+            None,
+            person.user == me,
+        )
+        for person in people
+    ]
+    return count, rows
 
 
 def _seen(ids: set[str]) -> tuple[int, dict[str, Seen]]:

@@ -11,6 +11,8 @@ urlpatterns = [
     path("sign_up/", views.SignUp.as_view(), name="sign_up"),
     path("log_in/", LoginView.as_view(redirect_authenticated_user=True), name="log_in"),
     path("log_out/", views.LogOut.as_view(), name="log_out"),
+    path("password/", views.ChangePassword.as_view(), name="change_password"),
+    path("visibility/", views.SwitchVisibility.as_view(), name="visibility"),
     path("admin/", admin.site.urls),
     # Where browsers look on pages that name no icon, as those of the admin.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}lobby/favicon.svg")),

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth import login
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import LogoutView
+from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.generic import CreateView, TemplateView
+from django.views.generic import CreateView, TemplateView, View
 
-from whosonline import directory
+from whosonline import presence
 from whosonline.conf import get_settings
+from whosonline.core.search import LONGEST
+from whosonline.stores.errors import StoreUnavailable
 
 from .forms import SignUpForm
-from .rows import count_and_rows
+from .people import Everyone, OnlineNow, Source, Stretch
+from .rows import count_and_rows, count_and_rows_online
 
-PAGE = 100
+PAGE = 50
 """Users on one page of the list."""
+
+EVERYONE, ONLINE = "everyone", "online"
+"""The two views of the list."""
 
 
 @method_decorator([sensitive_post_parameters("password1", "password2"), never_cache], name="dispatch")
@@ -56,42 +63,82 @@ class LogOut(LogoutView):
         return self.render_to_response({})
 
 
+class ChangePassword(PasswordChangeView):
+    """Asks for the old password and for a new one. Sessions elsewhere end with it."""
+
+    template_name = "registration/change_password.html"
+    success_url = reverse_lazy("list")
+
+
+class SwitchVisibility(LoginRequiredMixin, View):
+    """Has the visitor appear offline to the others; or, the next time, not any more."""
+
+    http_method_names = ["post", "options"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        me = request.user.pk
+        presence.set_invisible(me, not presence.is_invisible(me))
+        return redirect("list")
+
+
 # Never cached: after a log-out the browser's Back must not show the list.
 @method_decorator(never_cache, name="dispatch")
 class UserList(LoginRequiredMixin, TemplateView):
-    """A page of all users, by name key: ``?after=KEY`` or ``?before=KEY``, never by number."""
+    """A page of all users, or of those online now (``view=online``), whom a search finds (``q=``).
+
+    It begins after a name key (``after=``), or ends before one (``before=``); never by number.
+    """
 
     template_name = "lobby/list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        users = self._users()
-        if not users:  # who looks at the list is in it: only an address beyond its ends has nobody
-            return redirect("list")
-        first, last = directory.name_key(users[0]), directory.name_key(users[-1])
-        before = directory.page_before(first, limit=1)
-        has_next = bool(directory.page(after=last, limit=1))
-        count, rows = count_and_rows(users, request.user)
+        self.view = ONLINE if request.GET.get("view") == ONLINE else EVERYONE
+        self.invisible = presence.is_invisible(request.user.pk)
+        self.query = " ".join(self._parameter("q").split())[:LONGEST]
+        try:
+            stretch, count, rows = self._page()
+            if not rows and (self._parameter("after") or self._parameter("before")):
+                return redirect(self._address())  # beyond the ends of the list
+        except StoreUnavailable:
+            stretch, count, rows = Stretch([], None, None), None, []
         context = {
+            "view": self.view,
+            "query": self.query,
             "rows": rows,
+            "invisible": self.invisible,
             "count": count,
-            "first": first,
-            "last": last,
-            "has_previous": bool(before),
-            "has_next": has_next,
-            # The part of the list that this page stands for, and watches: from where the one before it
-            # ends, so that whoever signs up is in exactly one.
-            "after": directory.name_key(before[0]) if before else None,
-            "until": last if has_next else None,
+            "stretch": stretch,
+            "everyone": self._address(view=EVERYONE),
+            "online": self._address(view=ONLINE),
+            "previous": self._address(before=rows[0].key) if rows and stretch.after is not None else None,
+            "next": self._address(after=stretch.until) if stretch.until is not None else None,
         }
         return self.render_to_response(self.get_context_data(**context))
 
-    def _users(self) -> list[Any]:
+    def _page(self) -> tuple[Stretch, int | None, list[Any]]:
+        policy, visitor = get_settings().policy, self.request.user
         # What the page shows it also watches.
-        limit = min(PAGE, get_settings().policy.watched_users)
-        if before := self._key("before"):
-            return directory.page_before(before, limit)
-        return directory.page(self._key("after"), limit=limit)
+        if self.view == ONLINE:
+            stretch = self._stretch(
+                OnlineNow(self.query, None if self.invisible else visitor), min(PAGE, policy.page_limit)
+            )
+            return stretch, *count_and_rows_online(stretch.people, None if self.invisible else visitor)
+        stretch = self._stretch(Everyone(self.query), min(PAGE, policy.watched_users))
+        return stretch, *count_and_rows(stretch.people, visitor, self.invisible)
 
-    def _key(self, parameter: str) -> str:
+    def _stretch(self, source: Source[Any], limit: int) -> Stretch:
+        if before := self._parameter("before"):
+            return source.before(before, limit)
+        return source.after(self._parameter("after") or None, limit)
+
+    def _address(self, **parts: str) -> str:
+        """Return the address of a page of this view and search, or of another view."""
+        parts = {"view": self.view, "q": self.query, **parts}
+        if parts["view"] == EVERYONE:
+            del parts["view"]
+        query = urlencode({name: part for name, part in parts.items() if part})
+        return f"{reverse('list')}?{query}" if query else reverse("list")
+
+    def _parameter(self, name: str) -> str:
         # No name holds a NUL, and PostgreSQL refuses to compare with one.
-        return self.request.GET.get(parameter, "").replace("\0", "")
+        return self.request.GET.get(name, "").replace("\0", "")

@@ -51,6 +51,7 @@ def test_a_setting_reaches_the_policy(settings):
         ({"STORE": "redis://:secret@host/x"}, "'redis://***@host/x' is no address of a Redis"),
         ({"STORE": "redis+cluster://host/3"}, "a cluster has no numbered databases"),
         ({"STORE": "redis+sentinel:///lobby"}, "it names no host"),
+        ({"STORE": "redis://host?bogus=1"}, "'redis://host?bogus=1' is no address of a Redis: redis-py"),
         ({"PARTITIONS": 0}, "must be a whole number from 1 to 64, not 0"),
         (["GRACE"], "must be a dict, not ['GRACE']"),
     ],
@@ -113,6 +114,6 @@ def test_every_command_and_template_tag_is_documented():
     package = Path(checks.__file__).parent
     for command in package.rglob("management/commands/*.py"):
         if command.stem != "__init__":
-            assert f"`manage.py {command.stem}`" in text, command.stem
+            assert re.search(rf"`manage\.py {command.stem}[ `]", text), command.stem
     for tag in re.findall(r"@register\.\w+\ndef (\w+)", (package / "templatetags/whosonline.py").read_text()):
         assert f"{{% {tag}" in text, tag

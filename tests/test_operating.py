@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from django.core.checks import run_checks
+from django.core.management import CommandError, call_command
 
 from bench.people import Person
 from whosonline import runtime
+from whosonline.management.commands import whosonline as status_command
+from whosonline.stores.base import NodeStatus, StoreStatus
 
 from .redis_servers import RedisServer
 from .serving import Server, free_port
 from .test_socket import hear
+
+OPERATIONS = (Path(__file__).parent.parent / "docs" / "operations.md").read_text()
 
 POLICY = {"BEAT": 0.5, "LEASE": 2, "SWEEP": 0.5}
 
@@ -81,6 +89,48 @@ async def test_the_status_of_a_running_site_is_shown_by_a_command(redis: RedisSe
             await asyncio.to_thread(server.manage, "whosonline", "status")
 
 
+class Known:
+    """A store with one node that lives, one that leaves, one that is dead, and one that has just begun."""
+
+    def status(self) -> StoreStatus:
+        nodes = [
+            NodeStatus("a", 8.04, "host:1", 40, 30, 0),
+            NodeStatus("b", 3.5, "host:2", 0, 12, 0, leaving=True),
+            NodeStatus("c", -0.2, "host:3", 25, 20, 7),
+            NodeStatus("d", 9.9, "host:4", 0, 0, None),
+        ]
+        return StoreStatus(nodes, 61, 1, 900)
+
+
+def test_a_node_that_leaves_on_purpose_is_told_from_one_that_is_lost(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.WHOSONLINE = {"STORE": "redis://localhost"}
+    monkeypatch.setattr(status_command, "sync_store", Known)
+    output = StringIO()
+    call_command("whosonline", "status", stdout=output, skip_checks=True)
+    header, *rows = [re.split(" {2,}", line.strip()) for line in output.getvalue().splitlines()[1:]]
+    assert header == ["NODE", "LEASE", "CONNECTIONS", "USERS", "BEHIND"]
+    assert rows == [
+        ["host:1", "8.0 s", "40", "30", "0"],
+        ["host:2", "leaving, 3.5 s", "0", "12", "0"],
+        ["host:3", "ran out", "25", "20", "7"],
+        ["host:4", "9.9 s", "0", "0", "unknown"],
+    ]
+    output = StringIO()
+    call_command("whosonline", "status", "--json", stdout=output, skip_checks=True)
+    told = json.loads(output.getvalue())
+    assert [node["leaving"] for node in told["nodes"]] == [False, True, False, False]
+    # What the page for those who run a site says of it.
+    for field in (*told, *told["nodes"][0]):
+        assert f"`{field}`" in OPERATIONS, field
+
+
+def test_who_forgets_what_to_ask_is_told_what_there_is():
+    with pytest.raises(CommandError, match="required: status"):
+        call_command("whosonline", skip_checks=True)
+
+
 def test_the_status_of_a_store_in_memory_cannot_be_seen_from_outside(tmp_path: Path):
     with pytest.raises(RuntimeError, match="cannot be seen from here"):
         Server(tmp_path).manage("whosonline", "status")
@@ -108,6 +158,7 @@ async def test_a_store_that_is_not_there_yet_is_told_in_a_line_and_waited_for(
         ("redis://127.0.0.1:{port}/99", "refuses: "),
         ("redis+cluster://127.0.0.1:{port}", "cannot be reached|refuses: "),
         ("tcp://127.0.0.1:{port}", "is no address of a Redis"),
+        ("redis://127.0.0.1:{port}?bogus=1", "redis-py knows no option 'bogus'"),
     ],
 )
 def test_a_wrong_address_of_the_store_is_told_in_a_sentence(

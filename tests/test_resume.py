@@ -22,7 +22,7 @@ from .test_socket import closed, hear
 
 _numbers = count()
 
-TOKEN = Token("s", "7", Profile("zoë", "Zoë"), 1.5, 2.5, (Position("e", 3), Position("f", 4)))
+TOKEN = Token("s", "7", Profile("zoë", "Zoë"), 1.5, 2.5, True, (Position("e", 3), Position("f", 4)))
 
 
 def test_a_token_says_what_was_written_to_the_session_that_it_is_for():

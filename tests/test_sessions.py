@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.test import Client
-from django.utils import timezone
 
+from whosonline.checks import check_sessions
 from whosonline.core.entries import Profile
 from whosonline.sessions import BATCH, Visitor, visitors_of
 
@@ -29,6 +32,10 @@ def session_key_of(user: User) -> str:
 
 def visitor_of(key: str) -> Visitor | None:
     return visitors_of([key]).get(key)
+
+
+def deactivate(user: User) -> None:
+    user.is_active = False
 
 
 ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
@@ -62,18 +69,65 @@ def test_a_cached_session_that_the_cache_has_lost_is_read_from_the_database(ann,
     assert visitor_of(key) is not None
 
 
-def test_sessions_of_many_cost_two_queries_a_batch(django_assert_num_queries):
+def test_sessions_of_many_cost_three_queries_a_batch(django_assert_num_queries):
     users = User.objects.bulk_create(User(username=f"user{number}") for number in range(BATCH + 1))
     keys = [session_key_of(user) for user in users]
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         visitors = visitors_of(keys)
     assert [visitors[key].user for key in keys] == [str(user.pk) for user in users]
 
 
-def test_an_expired_session_is_nobodys(ann):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_session_whose_time_is_over_is_nobodys(ann, settings, tmp_path, engine):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    settings.SESSION_COOKIE_AGE = 2  # Django counts whole seconds
     key = session_key_of(ann)
-    Session.objects.filter(pk=key).update(expire_date=timezone.now())
+    assert visitor_of(key) is not None
+    deadline = time.monotonic() + 10
+    while visitor_of(key) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("change", [lambda user: user.set_password("another"), deactivate])
+def test_after_a_change_of_the_user_a_session_is_nobodys_with_any_engine(
+    ann, settings, tmp_path, engine, change
+):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_FILE_PATH = str(tmp_path)
+    key = session_key_of(ann)
+    assert visitor_of(key) is not None
+    change(ann)
+    ann.save()
     assert visitor_of(key) is None
+
+
+def test_all_sessions_of_a_user_can_be_ended_and_no_others(ann):
+    bob = User.objects.create_user("bob")
+    kept, ended = session_key_of(bob), [session_key_of(ann), session_key_of(ann)]
+    call_command("log_out_everywhere", "ann")
+    assert list(visitors_of([kept, *ended])) == [kept]
+
+
+def test_where_sessions_are_not_listed_they_cannot_be_ended_and_that_is_said(ann, settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    with pytest.raises(CommandError, match="deactivate the user"):
+        call_command("log_out_everywhere", "ann")
+    with pytest.raises(CommandError, match="no user called 'nobody'"):
+        call_command("log_out_everywhere", "nobody")
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [("db", None), ("cached_db", None), ("cache", "log-outs only"), ("signed_cookies", "cannot be ended")],
+)
+def test_what_an_engine_cannot_tell_is_named_by_a_check(settings, engine, told):
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    warnings = check_sessions()
+    assert len(warnings) == (told is not None)
+    assert all(told in warning.msg for warning in warnings)
 
 
 class Guests(ModelBackend):

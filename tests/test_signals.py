@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import transaction
+from django.http import HttpRequest
 from django.test import Client
 
 from whosonline import presence, runtime, signals
-from whosonline.core.entries import Change, Cursor, Expel, Listing, Profile, Recheck
+from whosonline.core.entries import Change, Cursor, Expel, Listing, Profile, Recheck, Renew
 from whosonline.core.statuses import Status
 from whosonline.models import LastSeen
 from whosonline.sessions import session_name
@@ -97,6 +99,35 @@ def test_a_session_that_is_deleted_by_others_is_expelled(ann, log, committed):
     offline, expel = log.take()
     assert offline.status is Status.OFFLINE
     assert expel == Expel(name)
+
+
+def test_who_changes_the_own_password_keeps_the_session_under_another_key(ann, log, committed):
+    here, elsewhere = log_in(ann), log_in(ann)
+    request = HttpRequest()
+    request.session, request.user = here.session, ann
+    old = session_name(request.session.session_key)
+    log.take()
+    with committed():
+        ann.set_password("another")
+        ann.save()
+        update_session_auth_hash(request, ann)
+        request.session.save()
+        Session.objects.get(pk=elsewhere.session.session_key).delete()
+    recheck, renew, *_, expel = log.take()
+    assert (recheck, renew) == (Recheck(str(ann.pk)), Renew(old))
+    assert expel == Expel(session_name(elsewhere.session.session_key))
+
+
+def test_a_session_that_ends_after_somebody_else_changed_the_password_ends_for_good(ann, log, committed):
+    client = log_in(ann)
+    key = client.session.session_key
+    with committed():
+        ann.set_password("another")
+        ann.save()
+        log_in(User.objects.create_user("bob", password="pw"))
+        log.take()
+        Session.objects.get(pk=key).delete()
+    assert log.take()[-1] == Expel(session_name(key))
 
 
 def test_the_name_of_a_session_is_not_its_key(ann):

@@ -230,6 +230,7 @@ def test_a_restart_replaces_every_worker_and_leaves_no_request_without_an_answer
             thread.join()
     assert not failed
     assert not old & set(answered[already + len(streams) :])
+    until(lambda: "the restart is done: 2 workers were replaced" in site.output())
     # One after the other, and none before another is there in its place.
     assert [note.split()[0] for note in site.notes()[-4:]] == ["begun", "ended"] * 2
 

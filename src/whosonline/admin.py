@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
 
 from .models import LastSeen
+from .sessions import SessionsNotListed, end_all_of
+
+
+@admin.action(description="Log out everywhere", permissions=["change"])
+def log_out_everywhere(model_admin: admin.ModelAdmin, request: HttpRequest, users: Any) -> None:
+    """End all sessions of the chosen users: an action for the project's own admin of users."""
+    try:
+        ended = sum(end_all_of(user.pk) for user in users)
+    except SessionsNotListed as error:
+        model_admin.message_user(request, str(error), messages.ERROR)
+    else:
+        model_admin.message_user(request, f"{ended} sessions ended.", messages.SUCCESS)
 
 
 @admin.register(LastSeen)

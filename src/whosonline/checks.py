@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
@@ -85,6 +87,31 @@ def check_store(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return [*_check_transport(store), *_check_memory_policy(store)]
+
+
+@register(Tags.security, deploy=True)
+def check_sessions(**kwargs: Any) -> list[CheckMessage]:
+    """W007: what the session engine cannot tell, so that sockets may outlive their sessions for a while."""
+    engine = import_module(settings.SESSION_ENGINE).SessionStore
+    if hasattr(engine, "get_model_class"):
+        return []
+    if issubclass(engine, SignedCookies):
+        return [
+            Warning(
+                "sessions in signed cookies cannot be ended: a socket that was opened before the cookie last "
+                "changed outlives the log-out",
+                hint="Use another SESSION_ENGINE, such as the default.",
+                id="whosonline.W007",
+            )
+        ]
+    return [
+        Warning(
+            f"{settings.SESSION_ENGINE} tells of log-outs only: sockets of a session that ends otherwise "
+            f"stay open for up to {get_settings().policy.recheck:g} s",
+            hint="Use sessions that are rows (db, cached_db), or set a shorter WHOSONLINE['RECHECK'].",
+            id="whosonline.W007",
+        )
+    ]
 
 
 def _check_transport(store: str) -> list[CheckMessage]:

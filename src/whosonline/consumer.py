@@ -124,7 +124,7 @@ class PresenceConsumer:
             return None
         token = resume.read(resumed, session) if resumed else None
         if token is not None and hub.believes(token):
-            return Visitor(token.user, token.profile, expires=token.expires)
+            return Visitor(token.user, token.profile, expires=token.expires, invisible=token.invisible)
         try:
             visitor: Visitor | None = await hub.arrivals.who(key) if key else None
         except TryLater:
@@ -138,7 +138,14 @@ class PresenceConsumer:
         """Count a connection in; or note why not."""
         touched = visitor.touched_until > time.time()
         try:
-            hub.open(connection, visitor.profile, touched=touched, idle=idle, asked=asked)
+            hub.open(
+                connection,
+                visitor.profile,
+                touched=touched,
+                idle=idle,
+                invisible=visitor.invisible,
+                asked=asked,
+            )
         except NodeFull:
             self._closing = CloseCode.TRY_LATER
         except SessionEnded:

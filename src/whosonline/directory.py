@@ -6,6 +6,7 @@ does, and PostgreSQL under the collation "C"; so a page from here and a window i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -13,10 +14,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import connections, models
 from django.db.models.functions import Collate
 
+from . import search
 from .core.entries import Profile
-
-CODE_POINT_COLLATION = {"postgresql": "C", "mysql": "utf8mb4_bin", "oracle": "BINARY"}
-"""What orders by code point, where the default may not; SQLite's default does."""
+from .models import CODE_POINT_COLLATION
 
 
 def name_key(user: Any) -> str:
@@ -52,8 +52,15 @@ def listed() -> models.QuerySet[Any]:
     return users.order_by("_name_key", "pk")
 
 
-def page(after: str | None = None, until: str | None = None, limit: int = 100) -> list[AbstractBaseUser]:
-    """Return up to `limit` users of the list, in name order: after < name key <= until."""
+def page(
+    after: str | None = None, until: str | None = None, limit: int = 100, query: str = ""
+) -> list[AbstractBaseUser]:
+    """Return up to `limit` users of the list, in name order: after < name key <= until.
+
+    With a query only those whom it finds.
+    """
+    if query:
+        return _users(search.places(query, after, until, limit))
     users = listed()
     if after is not None:
         users = users.filter(_name_key__gt=after)
@@ -62,7 +69,29 @@ def page(after: str | None = None, until: str | None = None, limit: int = 100) -
     return list(users[:limit])
 
 
-def page_before(before: str, limit: int = 100) -> list[AbstractBaseUser]:
+def page_before(before: str, limit: int = 100, query: str = "") -> list[AbstractBaseUser]:
     """Return the up to `limit` users that come just before a name key, in name order."""
+    if query:
+        return _users(search.places_before(query, before, limit))
     users = listed().filter(_name_key__lt=before).order_by("-_name_key", "-pk")
     return list(users[:limit])[::-1]
+
+
+def holds_before(key: str, query: str = "") -> bool:
+    """Return whether anybody in the list (whom a query finds) comes before a name key."""
+    if query:
+        return search.finds_before(query, key)
+    return listed().filter(_name_key__lt=key).order_by().exists()
+
+
+def holds_after(key: str, query: str = "") -> bool:
+    """Return whether anybody in the list (whom a query finds) comes after a name key."""
+    if query:
+        return search.finds_after(query, key)
+    return listed().filter(_name_key__gt=key).order_by().exists()
+
+
+def _users(places: Sequence[tuple[str, Any]]) -> list[AbstractBaseUser]:
+    # By their primary keys, and put in order here: the database has nothing to choose the wrong way.
+    found = {user.pk: user for user in listed().filter(pk__in=[pk for _, pk in places]).order_by()}
+    return [found[pk] for _, pk in places if pk in found]

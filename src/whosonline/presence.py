@@ -1,14 +1,40 @@
-"""Ask who is online, from views, templates, tasks and shells."""
+"""Ask who is online, from views, templates, tasks and shells.
+
+Every question may raise :class:`StoreUnavailable`: the store is away, and this process has no copy of what it
+holds. A process that serves sockets has one, from its first contact with the store on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import last_seen
+from . import last_seen, search
+from .core.entries import Profile
+from .core.replica import Presence
+from .core.search import matches
 from .core.statuses import SITE, Status
+from .models import Invisible
 from .runtime import present
+from .stores.errors import StoreUnavailable
+
+__all__ = [
+    "Seen",
+    "Status",
+    "StoreUnavailable",
+    "is_invisible",
+    "online_count",
+    "set_invisible",
+    "status",
+    "statuses",
+]
+
+FEW = 5000
+"""So many who are online are looked through one by one; of more, only those whom the database finds."""
+
+CHUNK = 500
+"""Users that are looked through at a time."""
 
 
 class Seen(NamedTuple):
@@ -16,6 +42,15 @@ class Seen(NamedTuple):
 
     status: Status
     last_seen: datetime | None
+
+
+class Online(NamedTuple):
+    """Somebody who is online or away."""
+
+    user: str
+    """The primary key as a text."""
+    profile: Profile
+    status: Status
 
 
 def statuses(users: Iterable[object]) -> dict[str, Seen]:
@@ -39,10 +74,101 @@ def statuses(users: Iterable[object]) -> dict[str, Seen]:
 
 
 def status(user: object) -> Seen:
-    """Return the status of one user, by primary key."""
+    """Return the status of one user, by primary key. Raises StoreUnavailable."""
     return statuses([user])[str(user)]
 
 
 def online_count() -> int:
-    """Return how many users are online or away."""
+    """Return how many users are online or away. Raises StoreUnavailable."""
     return present().count(SITE)
+
+
+def is_online(user: object) -> bool:
+    """Return whether a user, by primary key, is online or away; no query."""
+    return bool(present().statuses(SITE, [str(user)]))
+
+
+def is_invisible(user: Any) -> bool:
+    """Return whether a user, by primary key, wants to appear offline; one query."""
+    return Invisible.objects.filter(pk=user).exists()
+
+
+def set_invisible(user: Any, invisible: bool) -> None:
+    """Have a user, by primary key, appear offline to all others from now on, or not any more.
+
+    It acts within a second, and holds until it is changed: over log-outs and restarts.
+    """
+    if invisible:
+        Invisible.objects.get_or_create(pk=user)
+    elif (row := Invisible.objects.filter(pk=user).first()) is not None:
+        row.delete()
+
+
+def online(after: str | None = None, limit: int = 50, query: str = "") -> list[Online]:
+    """Return up to `limit` users who are online or away, in name order, after a name key.
+
+    With a query only those whom it finds.
+
+    Raises:
+        StoreUnavailable: the store is away, and this process has no copy.
+    """
+    found: list[Online] = []
+    while len(found) < limit:
+        chunk = _chunk(after, limit, query)
+        found += [person for person in chunk.people if matches(person.profile, query)]
+        if chunk.end is None:
+            break
+        after = chunk.end
+    return found[:limit]
+
+
+def online_before(before: str, limit: int = 50, query: str = "") -> list[Online]:
+    """Return the up to `limit` such users who come just before a name key, in name order."""
+    found: list[Online] = []
+    while len(found) < limit:
+        chunk = _chunk_before(before, limit, query)
+        found[:0] = [person for person in chunk.people if matches(person.profile, query)]
+        if chunk.end is None:
+            break
+        before = chunk.end
+    return found[-limit:]
+
+
+class _Chunk(NamedTuple):
+    people: list[Online]
+    end: str | None
+    """The name key from which to go on; None if there are no more."""
+
+
+def _chunk(after: str | None, limit: int, query: str) -> _Chunk:
+    if _by_database(query):
+        places = search.places(query, after, limit=CHUNK)
+        return _Chunk(_online_at(places), places[-1][0] if len(places) == CHUNK else None)
+    size = CHUNK if query else limit
+    people = _people(present().online(SITE, after, size))
+    return _Chunk(people, people[-1].profile.key if len(people) == size else None)
+
+
+def _chunk_before(before: str, limit: int, query: str) -> _Chunk:
+    if _by_database(query):
+        places = search.places_before(query, before, limit=CHUNK)
+        return _Chunk(_online_at(places), places[0][0] if len(places) == CHUNK else None)
+    size = CHUNK if query else limit
+    people = _people(present().online_before(SITE, before, size))
+    return _Chunk(people, people[0].profile.key if len(people) == size else None)
+
+
+def _by_database(query: str) -> bool:
+    return bool(query) and present().count(SITE) > FEW
+
+
+def _online_at(places: Iterable[tuple[str, object]]) -> list[Online]:
+    ids = [str(user) for _, user in places]
+    here = present().statuses(SITE, ids)
+    people = _people((id, here[id]) for id in ids if id in here)
+    # A name may have changed here and there a moment apart.
+    return sorted(people, key=lambda person: (person.profile.key, person.user))
+
+
+def _people(rows: Iterable[tuple[str, Presence]]) -> list[Online]:
+    return [Online(user, presence.profile, presence.status) for user, presence in rows]

@@ -17,9 +17,11 @@ from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
 from .core.policy import Policy
 from .core.replica import Replica
+from .core.wire import Range
 from .hub import arrivals
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
+from .hub.rechecks import Standing
 from .stores.base import Store, SyncStore
 from .stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 
@@ -105,6 +107,13 @@ def get_hub() -> Hub:
     return _Running.hub
 
 
+def expel_here(session: str) -> None:
+    """Have this process's own hub, if there is one, close a session's sockets. Called from any thread."""
+    hub, loop = _Running.hub, _Running.loop
+    if hub is not None and loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(hub.expel, session)
+
+
 async def send_away() -> None:
     """Have the sockets of the running loop's hub, if there is one, come back to another server."""
     if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():
@@ -126,7 +135,7 @@ def _site() -> Site:
         load_directory=in_thread(_load_directory),
         load_last_seen=in_thread(_load_last_seen),
         save_last_seen=in_thread(last_seen.save),
-        refused=in_thread(_refused),
+        staying=in_thread(_staying),
         look_up=at_the_door(sessions.visitors_of),
         write_token=resume.write,
     )
@@ -150,19 +159,20 @@ def _fitting(policy: Policy) -> Policy:
     return replace(policy, connections_per_node=min(policy.connections_per_node, most))
 
 
-def _load_directory(after: str | None, until: str | None, limit: int) -> list[tuple[str, Profile]]:
-    return [(str(user.pk), directory.profile(user)) for user in directory.page(after, until, limit)]
+def _load_directory(span: Range, limit: int) -> list[tuple[str, Profile]]:
+    users = directory.page(span.after, span.until, limit, span.search or "")
+    return [(str(user.pk), directory.profile(user)) for user in users]
 
 
 def _load_last_seen(users: Iterable[str]) -> Mapping[str, int]:
     return {user: int(at.timestamp()) for user, at in last_seen.load(users).items()}
 
 
-def _refused(connections: list[Connection]) -> list[Connection]:
-    """Return those whose session is nobody's any more, or another's."""
+def _staying(connections: list[Connection]) -> dict[Connection, Standing]:
+    """Return those whose session is theirs still, and how they stand."""
     visitors = sessions.visitors_of(connection.ticket for connection in connections)
-    return [
-        connection
+    return {
+        connection: Standing(visitor.expires, visitor.invisible)
         for connection in connections
-        if connection.ticket not in visitors or visitors[connection.ticket].user != connection.user
-    ]
+        if (visitor := visitors.get(connection.ticket)) is not None and visitor.user == connection.user
+    }

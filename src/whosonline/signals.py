@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -16,21 +17,29 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.utils import timezone
 
-from . import directory, last_seen
+from . import directory, last_seen, words
 from .conf import get_settings
 from .core.entries import Change, Profile
-from .runtime import sync_store
+from .models import Invisible
+from .runtime import expel_here, sync_store
 from .sessions import TOUCH_KEY, session_name
 from .stores.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
+_new_password: ContextVar[str | None] = ContextVar("whosonline_new_password", default=None)
+_new_key: ContextVar[str | None] = ContextVar("whosonline_new_key", default=None)
+"""Who has been given a new password just now, and for whom a session was made right after that.
+
+Who changes the own password keeps the session, under another key: Django makes a session, deletes the old
+one, and only then writes into the new one. Nothing else tells that the old one goes on."""
+
 BY_LOGIN = frozenset({"last_login"})
 """What a log-in saves of a user; nothing follows from it."""
 
 
-def _tell(what: str, tell: Callable[[], list[Change] | None]) -> None:
-    """Tell the store something, and write down who came or went by it.
+def _tell(what: str, tell: Callable[[], list[Change] | None]) -> bool:
+    """Tell the store something, and write down who came or went by it; return whether it was told.
 
     A store that is away must not break the site.
     """
@@ -41,12 +50,22 @@ def _tell(what: str, tell: Callable[[], list[Change] | None]) -> None:
     except StoreUnavailable as error:
         # The nodes ask anew who may stay, and read the list of users anew, when it is back.
         logger.warning("the store is away and was not told of %s: %s", what, error)
+        return False
+    return True
+
+
+def _expel(session: str, user: str | None) -> None:
+    """Close every socket of a session; while the store is away, those of this process."""
+    if not _tell("the end of a session", lambda: sync_store().expel(session, user)):
+        expel_here(session)
 
 
 def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Count the user as online until the page that comes next has opened its socket."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
+        return
+    if Invisible.objects.filter(pk=user.pk).exists():
         return
     ttl = get_settings().policy.touch
     session[TOUCH_KEY] = time.time() + ttl
@@ -57,13 +76,18 @@ def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     )
 
 
+def on_session_saved(sender: Any, created: bool, **kwargs: Any) -> None:
+    """Note that a session was made right after somebody was given a new password."""
+    _new_key.set(_new_password.get() if created else None)
+    _new_password.set(None)
+
+
 def on_logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     """Close every socket of a session that is no row. (It is still there: Django tells of it too early.)"""
     session = getattr(request, "session", None)
     if user is None or session is None or session.session_key is None:
         return
-    name = session_name(session.session_key)
-    _tell("a log-out", lambda: sync_store().expel(name, str(user.pk)))
+    _expel(session_name(session.session_key), str(user.pk))
 
 
 def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
@@ -76,7 +100,13 @@ def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) ->
         return  # cleared away: nothing is left to end, and decoding a hundred thousand of them takes long
     name = session_name(instance.session_key)
     user = instance.get_decoded().get(SESSION_KEY)
-    tell = partial(_tell, "the end of a session", lambda: sync_store().expel(name, user))
+    tell: Callable[[], object]
+    renewed = _new_key.get()
+    _new_key.set(None)
+    if user is not None and user == renewed:
+        tell = partial(_tell, "a session's new key", lambda: sync_store().renew(name, user))
+    else:
+        tell = partial(_expel, name, user)
     transaction.on_commit(tell, using=using)
 
 
@@ -91,6 +121,8 @@ def before_user_saved(
         return
     before = sender._base_manager.using(using).filter(pk=instance.pk).first()
     instance._whosonline_before = _listing(before) if before is not None else None
+    if before is not None and before.password != instance.password:
+        _new_password.set(str(instance.pk))
 
 
 def on_user_saved(
@@ -101,6 +133,7 @@ def on_user_saved(
         return
     user, before, now = str(instance.pk), instance._whosonline_before, _listing(instance)
     if now != before:
+        words.write(instance.pk, now, using)
         _relist(user, now, before, using)
     if not created:
         _recheck(user, using)
@@ -112,6 +145,14 @@ def on_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> No
         user = str(instance.pk)
         _relist(user, None, directory.profile(instance), using)
         _recheck(user, using)
+
+
+def on_visibility_changed(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
+    """Show a user as offline, or not any more, where the user has sockets; and end log-ins without one."""
+    user = str(instance.pk)
+    tell = partial(_tell, "a change of visibility", lambda: sync_store().withdraw(user))
+    transaction.on_commit(tell, using=using)
+    _recheck(user, using)
 
 
 def _is_user(model: Any) -> bool:
@@ -146,8 +187,11 @@ def connect() -> None:
     pre_save.connect(before_user_saved)
     post_save.connect(on_user_saved)
     post_delete.connect(on_user_deleted)
+    post_save.connect(on_visibility_changed, sender=Invisible)
+    post_delete.connect(on_visibility_changed, sender=Invisible)
     engine = import_module(settings.SESSION_ENGINE).SessionStore
     if hasattr(engine, "get_model_class"):  # sessions that are rows
+        post_save.connect(on_session_saved, sender=engine.get_model_class())
         post_delete.connect(on_session_deleted, sender=engine.get_model_class())
     else:
         user_logged_out.connect(on_logged_out)

@@ -137,6 +137,7 @@ class _Supervisor:
                 self._slots[slot] = self._start(slot)
 
     async def _replace_all(self) -> None:
+        began = time.monotonic()
         for slot in range(len(self._slots)):
             new = self._start(slot)
             try:
@@ -147,6 +148,9 @@ class _Supervisor:
             old, self._slots[slot] = self._slots[slot], new
             await old.end()
             logger.info("%s serves in place of %s", new, old)
+        # A warning, as what else happens to workers is: who asked for it is to see that it is over.
+        took = time.monotonic() - began
+        logger.warning("the restart is done: %d workers were replaced in %.1f s", len(self._slots), took)
 
 
 class _Worker:

@@ -16,7 +16,7 @@ from lobby.middleware import POLICY
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = {
     "/whosonline.js": ROOT / "src/whosonline/static/whosonline/whosonline.js",
-    "/list.js": ROOT / "lobby/static/lobby/list.js",
+    **{f"/{file.name}": file for file in (ROOT / "lobby/static/lobby").glob("*.js")},
 }
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

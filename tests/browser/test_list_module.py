@@ -28,17 +28,20 @@ def list_of(*keys: str) -> str:
     ]
     items = "".join(render_to_string("lobby/row.html", {"row": row}) for row in rows)
     empty = render_to_string("lobby/row.html", {"row": None})
-    return f'<ul id="users" data-until="z" data-me="2">{items}</ul><template id="user-row">{empty}</template>'
+    return (
+        f'<ul id="users" data-view="everyone" data-query="" data-me="2">{items}</ul>'
+        f'<template id="user-row">{empty}</template><p id="nobody" hidden></p>'
+    )
 
 
 def reset(rows: list[dict[str, str]]) -> dict[str, object]:
-    return {"type": "directory", "reset": True, "after": None, "until": "z", "added": rows}
+    return {"type": "directory", "reset": True, "after": None, "until": None, "added": rows}
 
 
 async def open_list(site: StubSite, *keys: str) -> None:
     await site.open(list_of(*keys))
     await site.until(lambda: len(site.sent[0]) == 2)
-    assert site.sent[0][1] == {"type": "watch", "directory": {"after": None, "until": "z"}}
+    assert site.sent[0][1] == {"type": "watch", "directory": {"after": None, "until": None}}
     site.tell(reset([row(str(n), k) for n, k in enumerate(keys, 1)]))
 
 

@@ -20,7 +20,8 @@ LOG_IN_PAGE = re.compile(r"/log_in/(\?next=/)?$")
 OUTAGE = r"WebSocket connection to '\S+' failed: (.*net::ERR_|Connection closed before receiving a handshake)"
 """What a browser logs, rightly, when there is nobody to connect to."""
 
-IS_LIVE = """() => globalThis.whosonline?.connection === "open" && whosonline.directory !== null
+IS_LIVE = """() => globalThis.whosonline?.connection === "open"
+    && (whosonline.directory ?? whosonline.page) !== null
     && [...whosonline.state.users.values()].every(Boolean)"""
 
 RECORD = """() => {
@@ -34,6 +35,13 @@ RECORD = """() => {
         }
     }).observe(document.getElementById("users"),
         { subtree: true, childList: true, attributeFilter: ["data-status"] });
+}"""
+
+FIRST_ON_SCREEN = """() => {
+    const covered = document.querySelector(".tools").getBoundingClientRect().bottom;
+    const first = [...document.querySelectorAll("#users > li")]
+        .find((item) => item.getBoundingClientRect().bottom > covered + 1);
+    return { key: first.dataset.key, top: Math.round(first.getBoundingClientRect().top) };
 }"""
 
 
@@ -158,6 +166,24 @@ def online_count(page: Page) -> Locator:
 async def keys(page: Page) -> list[str]:
     """Return the usernames in the list, in its order."""
     return await page.locator("#users > li > .key").all_text_contents()
+
+
+async def first_on_screen(page: Page) -> dict[str, Any]:
+    """Return the `key` of the first row on the screen, and its `top`."""
+    return dict(await page.evaluate(FIRST_ON_SCREEN))
+
+
+async def address_says(page: Page) -> str:
+    """Return the key in the address, once it stands for what is first on the screen."""
+
+    async def fits() -> bool:
+        key = await page.evaluate("() => new URLSearchParams(location.search).get('after')")
+        first = (await first_on_screen(page))["key"]
+        listed = await keys(page)
+        return bool(key and listed.index(first) > 0 and listed[listed.index(first) - 1] == key)
+
+    await until(fits)
+    return str(await page.evaluate("() => new URLSearchParams(location.search).get('after')"))
 
 
 async def live(page: Page) -> None:

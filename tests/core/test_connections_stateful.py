@@ -45,6 +45,7 @@ class ConnectionsMachine(RuleBasedStateMachine):
         # What a store holds that was told by the reports only, and the touches that they are to release.
         self.store: dict[tuple[str, str], tuple[Status, Profile]] = {}
         self.touches: set[str] = set()
+        self.invisible: set[str] = set()
         self.on_its_way: list[Report] | None = None
         # Nobody knows what the store holds: something was lost since all was told.
         self.in_doubt = False
@@ -59,11 +60,12 @@ class ConnectionsMachine(RuleBasedStateMachine):
             self.tabs[len(self.tabs) - 1].rooms.add(ROOMS[0])
         self.all_is_told()
 
-    @rule(user=users, session=sessions, name=names, touched=st.booleans())
-    def open(self, user: str, session: str, name: str, touched: bool) -> None:
+    @rule(user=users, session=sessions, name=names, touched=st.booleans(), invisible=st.booleans())
+    def open(self, user: str, session: str, name: str, touched: bool, invisible: bool = False) -> None:
         id, session = next(self.ids), f"{user}'s {session}"
         self.names[user] = Profile(user, name)
-        self.connections.open(id, user, session, self.names[user], touched=touched)
+        self.connections.open(id, user, session, self.names[user], touched=touched, invisible=invisible)
+        (self.invisible.add if invisible else self.invisible.discard)(user)
         self.tabs[id] = Tab(user, session)
         if touched:
             self.touches.add(session)
@@ -74,6 +76,7 @@ class ConnectionsMachine(RuleBasedStateMachine):
     def _ends(self, ids: Iterable[int]) -> None:
         for id in ids:
             del self.tabs[id]
+        self.invisible &= {tab.user for tab in self.tabs.values()}
 
     @precondition(lambda self: self._live())
     @rule(data=st.data())
@@ -111,6 +114,15 @@ class ConnectionsMachine(RuleBasedStateMachine):
         ids = data.draw(st.sets(st.sampled_from([*self.tabs]), min_size=1))
         self.connections.drop(ids)
         self._ends(ids)
+
+    @rule(user=users, invisible=st.booleans())
+    def become_invisible_or_visible(self, user: str, invisible: bool) -> None:
+        here = any(tab.user == user for tab in self.tabs.values())
+        assert self.connections.set_invisible(user, invisible) == (
+            here and invisible != (user in self.invisible)
+        )
+        if here:
+            (self.invisible.add if invisible else self.invisible.discard)(user)
 
     @rule(user=users, name=names)
     def rename(self, user: str, name: str) -> None:
@@ -161,7 +173,7 @@ class ConnectionsMachine(RuleBasedStateMachine):
 
     def _folded(self, room: str, user: str) -> Status:
         idle = {tab.idle for tab in self.tabs.values() if tab.user == user and room in tab.rooms}
-        if not idle:
+        if not idle or user in self.invisible:
             return Status.OFFLINE
         return Status.AWAY if idle == {True} else Status.ONLINE
 
@@ -173,7 +185,7 @@ class ConnectionsMachine(RuleBasedStateMachine):
             mine = [id for id, tab in self.tabs.items() if tab.user == user]
             assert self.connections.of_user(user) == mine
             assert self.connections.live_count(user) == len({*mine} & {*self._live()})
-        assert set(self.connections.users()) == {tab.user for tab in self.tabs.values()}
+        assert set(self.connections.users()) == {tab.user for tab in self.tabs.values()} - self.invisible
         for id, tab in self.tabs.items():
             assert self.connections.rooms(id) == tab.rooms
             assert id in self.connections.of_session(tab.session)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec import UNSET
 
+from whosonline.core import searches
 from whosonline.core.entries import Change, Listing, Profile
 from whosonline.core.replica import Presence, Replica
+from whosonline.core.search import matches
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.views import Views, Watcher
 from whosonline.core.windows import DirectoryWindow
@@ -25,6 +27,10 @@ profiles = st.builds(Profile, keys, st.sampled_from(["a", "b", "c", "Somebody"])
 changes = st.builds(Change, rooms, users, st.sampled_from(Status), profiles, st.just(0.0))
 clients = st.integers(0, 2)
 bounds = st.sampled_from([None, None, "a", "c", "e"])
+queries = st.sampled_from(["", "a", "B", "c", "some"])
+
+
+searches.FEED = 2  # so that windows are told in several steps
 
 
 class Client(Watcher):
@@ -58,16 +64,18 @@ class ViewsMachine(RuleBasedStateMachine):
         watched=st.sets(users, min_size=2),
         page=st.tuples(st.just(SITE), bounds, st.integers(1, 5)),
         span=st.tuples(bounds, bounds),
+        query=queries,
     )
     def some_are_there(
-        self, present: dict[str, Profile], watched: set[str], page: Any, span: tuple[Any, Any]
+        self, present: dict[str, Profile], watched: set[str], page: Any, span: tuple[Any, Any], query: str
     ) -> None:
         self.database = dict(present)
         self.snapshot({SITE: {user: Presence(Status.ONLINE, profile) for user, profile in present.items()}})
         self.watch_users(0, watched)
         for client in (0, 1):
             self.watch_page(client, *page, watching=True)
-            self.watch_directory(client, *span, watching=True)
+            self.watch_directory(client, *span, query, watching=True)
+        self.watch_search(2, *page, query=query)
 
     # What happens
 
@@ -124,11 +132,30 @@ class ViewsMachine(RuleBasedStateMachine):
         self.views.watch_page(self.clients[client], (room, after, limit) if watching else None)
         self._tell_full(client)
 
-    @rule(client=clients, after=bounds, until=bounds, watching=st.booleans())
-    def watch_directory(self, client: int, after: str | None, until: str | None, watching: bool) -> None:
-        span = Range(after, until) if watching else None
+    @rule(client=clients, room=rooms, after=bounds, limit=st.integers(1, 5), query=queries)
+    def watch_search(self, client: int, room: str, after: str | None, limit: int, query: str) -> None:
+        self._ask(client, {"type": "watch", "room": room, "after": after, "limit": limit, "search": query})
+        if query:
+            self.views.watch_search(self.clients[client], (room, after, limit, query))
+        else:
+            self.views.watch_page(self.clients[client], (room, after, limit))
+        self._tell_full(client)
+
+    @precondition(lambda self: self.views.searches.hungry)
+    @rule()
+    def searches_are_fed(self) -> None:
+        begun = self.views.searches.feed()
+        for watcher in self.views.looking_at(begun) if begun is not None else ():
+            assert isinstance(watcher, Client)
+            watcher.take(self.views.full(watcher, self.online))
+
+    @rule(client=clients, after=bounds, until=bounds, query=queries, watching=st.booleans())
+    def watch_directory(
+        self, client: int, after: str | None, until: str | None, query: str, watching: bool
+    ) -> None:
+        span = Range(after, until, query) if watching else None
         kind = "watch" if watching else "unwatch"
-        self._ask(client, {"type": kind, "directory": {"after": after, "until": until}})
+        self._ask(client, {"type": kind, "directory": {"after": after, "until": until, "search": query}})
         self.views.watch_directory(self.clients[client], span)
         window = self.clients[client].directory
         if window is not None and window.loaded:
@@ -148,7 +175,7 @@ class ViewsMachine(RuleBasedStateMachine):
         """The database answers; the answer comes later, and the log goes on meanwhile."""
         window = self.clients[client].directory
         if window is not None and not window.loaded and window not in self.queries:
-            self.queries[window] = self._listed(window.after, window.until)
+            self.queries[window] = self._listed(window.span)
 
     @rule(client=clients)
     def answer_arrives(self, client: int) -> None:
@@ -183,6 +210,10 @@ class ViewsMachine(RuleBasedStateMachine):
         for client in range(len(self.clients)):
             self.query_is_answered(client)
             self.answer_arrives(client)
+        while self.views.marked or self.views.searches.hungry:
+            self.flush(counted=True, slow=set())
+            while self.views.searches.hungry:
+                self.searches_are_fed()
         self.flush(counted=True, slow=set())
 
     def teardown(self) -> None:
@@ -210,12 +241,15 @@ class ViewsMachine(RuleBasedStateMachine):
         if state.page is None:
             return
         watch, rows = state.page.watch, state.page.rows
+        if self.views.searches.hungry and watch.get("search"):
+            return
         assert rows is not None
         present = self.replica.as_state().get(watch["room"], {})
         listed = [
             {"id": user, "name": profile.name, "key": profile.key, "status": status}
             for user, (status, profile) in present.items()
-            if watch["after"] is None or profile.key > watch["after"]
+            if (watch["after"] is None or profile.key > watch["after"])
+            and matches(profile, watch.get("search", ""))
         ]
         assert [rows[id] for id in state.page.order] == in_name_order(listed)[: watch["limit"]]
         assert set(rows) == set(state.page.order)
@@ -225,7 +259,7 @@ class ViewsMachine(RuleBasedStateMachine):
         span = state.directory.watch["directory"]
         assert state.directory.rows == {
             user: {"id": user, "name": profile.name, "key": profile.key}
-            for user, profile in self._listed(span["after"], span["until"])
+            for user, profile in self._listed(Range(span["after"], span["until"], span["search"]))
         }
 
     # Inside
@@ -236,11 +270,14 @@ class ViewsMachine(RuleBasedStateMachine):
     def _tell_full(self, client: int) -> None:
         self.clients[client].take(self.views.full(self.clients[client], self.online))
 
-    def _listed(self, after: str | None, until: str | None) -> list[tuple[str, Profile]]:
+    def _listed(self, span: Range) -> list[tuple[str, Profile]]:
+        after, until = span.after, span.until
         return [
             (user, profile)
             for user, profile in self.database.items()
-            if (after is None or after < profile.key) and (until is None or profile.key <= until)
+            if (after is None or after < profile.key)
+            and (until is None or profile.key <= until)
+            and matches(profile, span.search or "")
         ]
 
 

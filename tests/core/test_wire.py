@@ -32,7 +32,9 @@ def test_a_good_message_is_read(case: dict[str, Any]) -> None:
     assert type(message).__name__.lower() == expected["type"]
     for field, value in expected.items():
         if field == "directory" and value is not True:
-            assert message.directory == wire.Range(value.get("after"), value.get("until"))
+            assert message.directory == wire.Range(
+                value.get("after"), value.get("until"), value.get("search")
+            )
         elif field != "type":
             assert getattr(message, field) == value
 
@@ -85,6 +87,8 @@ def test_longer_ids_rooms_and_keys_are_refused() -> None:
         {"type": "enter", "room": "x" * 101},
         {"type": "watch", "users": ["x" * 101]},
         {"type": "watch", "directory": {"after": "x" * 301}},
+        {"type": "watch", "directory": {"search": "x" * 101}},
+        {"type": "watch", "room": "site", "search": "x" * 101},
     ):
         with pytest.raises(BadMessage, match="of length <="):
             decode(json.dumps(message), POLICY)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 from pathlib import Path
 
-from .site import Node, Site, World, until
+from .site import SLACK, Node, Site, World, until
 
 WORKERS = 4
 PEOPLE = 50
@@ -37,6 +38,31 @@ async def test_a_rolling_restart_shows_nobody_as_offline_and_everybody_comes_bac
 
             assert all(tab.closes and set(tab.closes) == {1012} for tab in tabs)
             assert not any(tab.showed_offline(people) for tab in tabs)
+            assert not site.errors()
+
+
+async def test_workers_that_begin_while_the_store_is_away_show_nobody_as_offline(tmp_path: Path):
+    with Site(tmp_path, nodes=1, command=("serve", "--workers", "2")) as site:
+        async with World(site) as world:
+            (node,) = site.nodes
+            people = await world.visitors_named("ann", "bob", "carol")
+            tabs = [world.open(person, node) for person in people]
+            await world.settles()
+            old = workers(node)
+            for tab in tabs:
+                tab.offline.clear()
+            site.redis.kill()
+            await until(lambda: all(tab.state.degraded for tab in tabs))
+            node.signal(signal.SIGHUP)
+            await until(lambda: not old & workers(node) and all(tab.connected for tab in tabs), 60)
+            late = world.open(people[0], node)
+            await until(lambda: late.state.degraded)
+            assert [late.status(person) for person in people] == [None] * 3
+            assert late.state.online is None
+            assert [[tab.status(person) for person in people] for tab in tabs] == [["online"] * 3] * 3
+            await asyncio.to_thread(site.redis.start)
+            await world.settles(site.lease + SLACK)
+            assert not any(tab.showed_offline(people) for tab in (*tabs, late))
             assert not site.errors()
 
 

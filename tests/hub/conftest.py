@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,9 +11,12 @@ import pytest
 from whosonline.core import wire
 from whosonline.core.entries import Profile
 from whosonline.core.policy import Policy
+from whosonline.core.search import matches
 from whosonline.hub.connection import Connection
 from whosonline.hub.hub import Hub, Site
+from whosonline.hub.rechecks import Standing
 from whosonline.hub.resumption import Token
+from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 from whosonline.testing.clock import ManualClock, settle
 from whosonline.testing.sockets import RecordingSocket
@@ -50,6 +53,9 @@ class People:
         self.listed: dict[str, Profile] = {}
         self.seen: dict[str, int] = {}
         self.refused: set[str] = set()
+        self.invisible: set[str] = set()
+        self.expires: dict[str, float] = {}
+        self.asked_about: list[Connection] = []
         self.queries: list[str] = []
         self.tokens: dict[str, Token] = {}
         self.failures: Counter[str] = Counter()
@@ -66,7 +72,7 @@ class People:
             self.load_directory,
             self.load_last_seen,
             self.save_last_seen,
-            self.find_refused,
+            self.find_staying,
             self.look_up,
             self.write_token,
         )
@@ -80,16 +86,17 @@ class People:
         self._query("sessions")
         return {key: key for key in keys}
 
-    async def load_directory(
-        self, after: str | None, until: str | None, limit: int
-    ) -> list[tuple[str, Profile]]:
+    async def load_directory(self, span: wire.Range, limit: int) -> list[tuple[str, Profile]]:
         self._query("directory")
         await self._answers.wait()
         rows = sorted(self.listed.items(), key=lambda row: row[1].key)
+        after, until = span.after, span.until
         return [
             (user, profile)
             for user, profile in rows
-            if (after is None or after < profile.key) and (until is None or profile.key <= until)
+            if (after is None or after < profile.key)
+            and (until is None or profile.key <= until)
+            and matches(profile, span.search or "")
         ][:limit]
 
     async def load_last_seen(self, users: list[str]) -> dict[str, int]:
@@ -101,9 +108,16 @@ class People:
         self._query("save")
         self.seen.update(times)
 
-    async def find_refused(self, connections: list[Connection]) -> Iterable[Connection]:
-        self._query("refused")
-        return [connection for connection in connections if connection.user in self.refused]
+    async def find_staying(self, connections: list[Connection]) -> dict[Connection, Standing]:
+        self._query("staying")
+        self.asked_about += connections
+        return {
+            connection: Standing(
+                self.expires.get(connection.session, float("inf")), connection.user in self.invisible
+            )
+            for connection in connections
+            if connection.user not in self.refused
+        }
 
     def _query(self, what: str) -> None:
         self.queries.append(what)
@@ -132,15 +146,56 @@ class World:
         return hub
 
     async def tab(
-        self, hub: Hub, user: str, session: str = "", touched: bool = False, asked: float | None = None
+        self,
+        hub: Hub,
+        user: str,
+        session: str = "",
+        touched: bool = False,
+        asked: float | None = None,
+        expires: float = float("inf"),
+        invisible: bool = False,
     ) -> Tab:
         """Open a tab, and forget what it was told so far."""
         tab = Tab(hub, user, session or f"session of {user}")
-        hub.open(tab.connection, Profile(user, user.title()), touched=touched, asked=asked)
+        tab.connection.expires = expires
+        hub.open(
+            tab.connection, Profile(user, user.title()), touched=touched, invisible=invisible, asked=asked
+        )
         await settle()
         await self.clock.advance(hub.policy.count_interval)
         tab.take()
         return tab
+
+
+class FaultyStore:
+    """A store that can be unplugged; what was sent may have arrived, or not."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.sync = store.sync
+        self.away = False
+        self.lose_answers = False
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        async def call(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if self.away and not self.lose_answers:
+                raise StoreUnavailable("unplugged")
+            answer = await method(*arguments)
+            if self.away:
+                raise StoreUnavailable("the answer was lost")
+            return answer
+
+        return call
+
+    async def follow(self, cursor: Any) -> Any:
+        async for batch in self._store.follow(cursor):
+            if self.away:
+                raise StoreUnavailable("unplugged")
+            yield batch
 
 
 @pytest.fixture

@@ -119,3 +119,20 @@ async def test_who_asks_for_part_after_part_waits_for_the_last_alone(world: Worl
     (told,) = bob.take("directory")
     assert told["until"] == "k49"
     assert world.people.queries.count("directory") <= 3
+
+
+async def test_a_search_of_the_list_shows_whom_it_finds_and_follows_them(world: World):
+    world.people.listed = {"1": Profile("ann", "Ann"), "2": Profile("zoe", "Zoe")}
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","directory":{"search":"An"}}')
+    (told,) = tab.take("directory")
+    assert (told["search"], [row["key"] for row in told["added"]]) == ("An", ["ann"])
+    relist(world, "3", "anton", None)
+    relist(world, "4", "bert", None)
+    relist(world, "2", "an zoe", "zoe")
+    relist(world, "1", "tom", "ann")
+    await world.clock.advance(1)
+    (told,) = tab.take("directory")
+    assert [row["key"] for row in told["added"]] == ["anton", "an zoe"]
+    assert told["removed"] == ["1"]

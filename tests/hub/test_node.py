@@ -13,38 +13,7 @@ from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.stores.memory.backend import SWEEP_CHUNK
 from whosonline.testing.clock import settle
 
-from .conftest import Tab, World
-
-
-class FaultyStore:
-    """A store that can be unplugged; what was sent may have arrived, or not."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-        self.sync = store.sync
-        self.away = False
-        self.lose_answers = False
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        async def call(*arguments: Any) -> Any:
-            self.calls.append(name)
-            if self.away and not self.lose_answers:
-                raise StoreUnavailable("unplugged")
-            answer = await method(*arguments)
-            if self.away:
-                raise StoreUnavailable("the answer was lost")
-            return answer
-
-        return call
-
-    async def follow(self, cursor: Any) -> Any:
-        async for batch in self._store.follow(cursor):
-            if self.away:
-                raise StoreUnavailable("unplugged")
-            yield batch
+from .conftest import FaultyStore, Tab, World
 
 
 async def unplugged_world(world: World, **policy: Any):
@@ -170,7 +139,7 @@ async def test_a_log_that_was_trimmed_is_made_good_by_a_snapshot(world: World):
     for number in range(10, 20):
         world.backend.touch(f"u{number}", Profile("k", "n"), "s", 100)
     await world.clock.advance(1)
-    assert bob.take()[-1]["online"] == 22
+    assert bob.take("update")[-1]["online"] == 22
     assert hub.replica.get("site", "ann") is not None
 
 
@@ -191,7 +160,7 @@ async def test_a_log_out_in_a_gap_of_the_log_still_closes_the_socket(world: Worl
     hub, bob = await behind(world)
     eve = await world.tab(hub, "eve")
     world.people.refused.add("bob")
-    world.people.failures["refused"] = 1
+    world.people.failures["staying"] = 1
     world.backend.expel("session of bob", "bob")
     overflow(world)
     await world.clock.advance(10)

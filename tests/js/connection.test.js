@@ -22,6 +22,21 @@ test("it offers the protocol, and is open when it is welcomed", () => {
   assert.deepEqual(events, ["open", "online"]);
 });
 
+test("a server that does not know who is online takes nothing from what is shown", () => {
+  const { world, presence } = connected();
+  presence.watchUsers(["1"]);
+  world.socket.tells({ type: "update", online: 12, users: { 1: { status: "online" } } });
+  world.socket.ends(1012);
+  world.advance(1000);
+  const events = eventsOf(presence);
+  world.socket.opens();
+  world.socket.tells({ type: "welcome", protocol: 1, you: "7", room: "site" });
+  world.socket.tells({ type: "notice", state: "degraded" });
+  assert.deepEqual(events, ["open", "degraded"]);
+  assert.equal(presence.state.online, 12);
+  assert.equal(presence.state.users.get("1").status, "online");
+});
+
 test("to connect twice opens one socket", () => {
   const { world, presence } = connected();
   presence.connect();

@@ -240,9 +240,13 @@ test("every message it sends has the shape of a valid one", () => {
   presence.watchDirectory(null, "bob");
   presence.watchDirectory("bob");
   presence.watchDirectory("ann", "bob");
+  presence.watchPage("site", null, 5, "ann");
+  presence.watchPage("site", "bob", 5, "ann");
+  presence.watchDirectory(null, null, "ann");
+  presence.watchDirectory(null, "bob", "ann");
   for (const kind of ["users", "page", "directory"]) presence.unwatch(kind);
   world.advance(60_000);
   presence.touch();
-  assert.equal(world.socket.sent.length, 12);
+  assert.equal(world.socket.sent.length, 16);
   for (const message of world.socket.sent) assert.ok(VALID.includes(shapeOf(message)), JSON.stringify(message));
 });

@@ -87,7 +87,9 @@ class TestMemoryStore(StoreContract):
         followed = loop.create_future()
 
         async def follow() -> None:
-            task = asyncio.ensure_future(anext(MemoryStore(cluster.backend).follow(cursor)))
+            following = MemoryStore(cluster.backend).follow(cursor)
+            assert not (await anext(following)).entries
+            task = asyncio.ensure_future(anext(following))
             await asyncio.sleep(0)
             loop.call_soon_threadsafe(waiting.set)
             batch = await task
@@ -107,7 +109,9 @@ class TestMemoryStore(StoreContract):
         abandoned = asyncio.new_event_loop()
         cluster.backend.read(cursor, abandoned.create_future())
         abandoned.close()
-        waiting = asyncio.ensure_future(anext(store.follow(cursor)))
+        following = store.follow(cursor)
+        assert not (await anext(following)).entries
+        waiting = asyncio.ensure_future(anext(following))
         await asyncio.sleep(0)
         logged = await store.report([seen("ann")])
         async with asyncio.timeout(10):

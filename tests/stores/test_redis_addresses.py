@@ -52,6 +52,49 @@ def test_what_cannot_be_an_address_is_refused(url: str):
         Address.parse(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("redis://host?bogus=1", "redis-py knows no option 'bogus'"),
+        ("unix:///run/redis.sock?bogus=1", "redis-py knows no option 'bogus'"),
+        ("rediss://host?bogus=1", "redis-py knows no option 'bogus'"),
+        ("redis+sentinel://host/main?bogus=1", "redis-py knows no option 'bogus'"),
+        ("redis+sentinel://host/main?sentinel_bogus=1", "redis-py knows no option 'bogus'"),
+        ("redis+cluster://host?bogus=1", "redis-py knows no option 'bogus'"),
+        ("redis://host?ssl_ca_certs=/ca.pem", "'ssl_ca_certs' goes with TLS: rediss://"),
+        (
+            "redis+sentinel://host/main?ssl_ca_certs=/ca.pem",
+            "'ssl_ca_certs' goes with TLS: rediss+sentinel://",
+        ),
+        ("redis+sentinel://host/main?sentinel_ssl_ca_certs=/ca.pem", "goes with TLS: rediss+sentinel://"),
+        ("valkey+cluster://host?ssl_ca_certs=/ca.pem", "'ssl_ca_certs' goes with TLS: valkeys+cluster://"),
+        ("unix:///run/redis.sock?ssl_ca_certs=/ca.pem", "'ssl_ca_certs' goes with TLS"),
+        ("rediss://host?ssl_cert_reqs=perhaps", "Invalid SSL Certificate Requirements Flag: perhaps"),
+        ("redis://host?decode_responses=1", "'decode_responses' is not to be set"),
+        ("redis://host?protocol=3", "'protocol' is not to be set"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_before_anything_is_connected(url: str, told: str):
+    with pytest.raises(BadAddress) as refused:
+        Address.parse(url)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host?max_connections=5&client_name=lobby&health_check_interval=3",
+        "rediss://host?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none",
+        "rediss+sentinel://host/main?ssl_ca_certs=/ca.pem&sentinel_username=me&sentinel_password=x",
+        "rediss+cluster://host?ssl_ca_certs=/ca.pem",
+        "redis+sentinel://host/main?socket_timeout=0.5&sentinel_socket_timeout=0.3",
+    ],
+)
+def test_options_that_redis_py_knows_are_taken(url: str):
+    assert Address.parse(url).options
+
+
 def test_an_address_that_is_shown_shows_no_password():
     for url in (
         "redis://me:secret@host/1",

@@ -93,7 +93,9 @@ async def test_a_reader_that_waits_learns_at_once_that_an_epoch_has_begun(
 ):
     a, b = stores
     await a.report([seen("ann")])
-    waiting = asyncio.ensure_future(anext(b.follow((await b.snapshot()).cursor)))
+    following = b.follow((await b.snapshot()).cursor)
+    assert not (await anext(following)).entries
+    waiting = asyncio.ensure_future(anext(following))
     async with asyncio.timeout(3):  # less than a silent log is waited for
         await until(lambda: _has_blocked(server))
         server.cli("FLUSHALL")

@@ -50,6 +50,8 @@ class Connections:
         self._by_user: dict[str, list[Hashable]] = {}
         self._by_session: dict[str, list[Hashable]] = {}
         self._profiles: dict[str, Profile] = {}
+        # Users who want to appear offline: they are here, and nobody is told.
+        self._invisible: set[str] = set()
         # Connections that linger, soonest to end first: the grace is the same for all.
         self._lingering: deque[tuple[float, Hashable]] = deque()
         # What the store was told; None where nobody knows what it holds, absent where it holds nothing.
@@ -68,10 +70,12 @@ class Connections:
         *,
         touched: bool = False,
         idle: bool = False,
+        invisible: bool = False,
     ) -> None:
         """Count a new connection, under an id that is not used again.
 
-        It may begin idle, as a page does that comes back while nobody is at it.
+        It may begin idle, as a page does that comes back while nobody is at it. Whether its user wants to
+        be invisible holds for all of the user's connections.
 
         `touched` says that a login touch of this session may still stand: the next report then replaces
         it, so that the touch does not outlive the connection.
@@ -83,6 +87,7 @@ class Connections:
         self._by_session.setdefault(session, []).append(id)
         self.rename(user, profile)
         self._profiles[user] = profile
+        self.set_invisible(user, invisible)
         self._mark(SITE, user, releases=session if touched else None)
 
     def close(self, id: Hashable, now: float) -> None:
@@ -129,6 +134,18 @@ class Connections:
             for room in self._rooms_of(user):
                 self._mark(room, user)
 
+    def set_invisible(self, user: str, invisible: bool) -> bool:
+        """Show a user to others as offline, or not any more; return whether that changed anything.
+
+        At once, and without grace. Does nothing if no connection is the user's.
+        """
+        if user not in self._by_user or invisible == (user in self._invisible):
+            return False
+        (self._invisible.add if invisible else self._invisible.discard)(user)
+        for room in self._rooms_of(user):
+            self._mark(room, user)
+        return True
+
     def expire(self, now: float) -> None:
         """End the connections whose grace is over."""
         while self._lingering and self._lingering[0][0] <= now:
@@ -150,9 +167,13 @@ class Connections:
         """Return how many connections are live."""
         return sum(connection.live for connection in self._all.values())
 
+    def is_invisible(self, user: str) -> bool:
+        """Return whether a user is here, and shown to others as offline."""
+        return user in self._invisible
+
     def users(self) -> list[str]:
-        """Return everybody whom this node holds, lingering ones included."""
-        return list(self._by_user)
+        """Return everybody whom this node holds and shows, lingering ones included."""
+        return [user for user in self._by_user if user not in self._invisible]
 
     def profile(self, user: str) -> Profile:
         """Return the names of a user whom this node holds. Raises KeyError for anybody else."""
@@ -176,7 +197,9 @@ class Connections:
         return list(self._by_session.get(session, ()))
 
     def status(self, room: str, user: str) -> Status:
-        """Return this node's own view of a user."""
+        """Return this node's own view of a user, as it is told to others."""
+        if user in self._invisible:
+            return Status.OFFLINE
         mine = (self._all[id] for id in self._by_user.get(user, ()))
         return fold(connection.status for connection in mine if room in connection.rooms)
 
@@ -236,6 +259,7 @@ class Connections:
         _remove(self._by_user, connection.user, id)
         if connection.user not in self._by_user:
             del self._profiles[connection.user]
+            self._invisible.discard(connection.user)
         for room in connection.rooms:
             self._mark(room, connection.user)
 

@@ -61,7 +61,13 @@ class Expel(NamedTuple):
     session: str
 
 
-Entry = Change | Listing | Recheck | Expel
+class Renew(NamedTuple):
+    """The session goes on under another key: every node must have its connections come back with that."""
+
+    session: str
+
+
+Entry = Change | Listing | Recheck | Expel | Renew
 
 
 class Position(NamedTuple):

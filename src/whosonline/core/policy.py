@@ -59,6 +59,8 @@ class Policy:
     """A peer whose request has not begun and come to the end of its head after this long is cut."""
     connections_per_node: int = 50_000
     """Open connections one node takes; it takes fewer where it may not open as many files."""
+    recheck: float = 300.0
+    """Everybody who is connected is looked up again once in so long, for what no signal tells."""
     arrivals_waiting: int = 10_000
     """Sockets that may wait to be looked up, on one node; who comes then is told to try later."""
     arrival_timeout: float = 20.0

@@ -73,6 +73,16 @@ class Room:
         start = bisect_right(self._order, place_after(after))
         return [user for _, user in self._order[start : start + limit]]
 
+    def places(self, after: Place, limit: int) -> list[Place]:
+        """Return up to `limit` places of present users, in name order, after a place."""
+        start = bisect_right(self._order, after)
+        return self._order[start : start + limit]
+
+    def page_before(self, before: str, limit: int) -> list[str]:
+        """Return the up to `limit` present users that come just before a name key, in name order."""
+        end = bisect_left(self._order, (before, ""))
+        return [user for _, user in self._order[max(0, end - limit) : end]]
+
     def as_dict(self) -> dict[str, Presence]:
         return dict(self._present)
 
@@ -111,8 +121,12 @@ class Replica:
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in a room, in name order, after a name key."""
         place = self.room(room)
-        page = ((user, place.get(user)) for user in place.page(after, limit))
-        return [(user, presence) for user, presence in page if presence is not None]
+        return _present(place, place.page(after, limit))
+
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        """Return the up to `limit` users present in a room just before a name key, in name order."""
+        place = self.room(room)
+        return _present(place, place.page_before(before, limit))
 
     def apply(self, change: Change) -> None:
         """Take over a change. A repeat does no harm."""
@@ -163,3 +177,9 @@ class Replica:
             room.discard(user)
             if not room:
                 del self._rooms[name]
+
+
+def _present(room: Room, users: Iterable[str]) -> list[tuple[str, Presence]]:
+    # Asked by threads beside the one that changes it: somebody may have gone since.
+    found = ((user, room.get(user)) for user in users)
+    return [(user, presence) for user, presence in found if presence is not None]

@@ -13,12 +13,15 @@ from msgspec import UNSET, UnsetType
 
 from .entries import Change, Listing
 from .replica import Presence, Replica
+from .searches import Searches, SearchKey, SearchWindow
 from .statuses import SITE
 from .windows import DirectoryWindow, PageWindow, UsersWindow, state_of
 from .wire import Directory, Page, Range, Update, UserState
 
 PageKey = tuple[str, str | None, int]
 """(room, after, limit)"""
+
+AnyPage = PageWindow | SearchWindow
 
 
 class Watcher:
@@ -36,7 +39,7 @@ class View:
 
     __slots__ = ("page", "users", "watchers")
 
-    def __init__(self, users: UsersWindow | None, page: PageWindow | None) -> None:
+    def __init__(self, users: UsersWindow | None, page: AnyPage | None) -> None:
         self.users = users
         self.page = page
         # A dict for its order: who came first is served first.
@@ -61,11 +64,12 @@ class Views:
     def __init__(self, replica: Replica, last_seen: Callable[[str], int | None]) -> None:
         self._replica = replica
         self._last_seen = last_seen
-        self._views: dict[tuple[UsersWindow | None, PageWindow | None], View] = {}
-        self._views_of: dict[UsersWindow | PageWindow, set[View]] = {}
+        self._views: dict[tuple[UsersWindow | None, AnyPage | None], View] = {}
+        self._views_of: dict[UsersWindow | AnyPage, set[View]] = {}
         self._users: dict[frozenset[str], UsersWindow] = {}
         self._watching: dict[str, set[UsersWindow]] = {}
         self._pages: dict[str, dict[PageKey, PageWindow]] = {}
+        self.searches = Searches(replica)
         self._ranges: dict[Range, DirectoryWindow] = {}
         self._looking: dict[DirectoryWindow, dict[Watcher, None]] = {}
         self._marked_users: set[UsersWindow] = set()
@@ -100,13 +104,18 @@ class Views:
         assert watcher.view is not None
         self._move(watcher, watcher.view.users, self._page_window(key))
 
+    def watch_search(self, watcher: Watcher, key: SearchKey) -> None:
+        """Replace the page that a joined connection looks at by one of those whom a search finds."""
+        assert watcher.view is not None
+        self._move(watcher, watcher.view.users, self.searches.window(key))
+
     def watch_directory(self, watcher: Watcher, span: Range | None) -> None:
         """Replace the part of the list of all users that a connection looks at; None for none."""
         window = None
         if span is not None:
             window = self._ranges.get(span)
             if window is None:
-                window = self._ranges[span] = DirectoryWindow(span.after, span.until)
+                window = self._ranges[span] = DirectoryWindow(span)
                 self._looking[window] = {}
             self._looking[window][watcher] = None
         old, watcher.directory = watcher.directory, window
@@ -114,6 +123,10 @@ class Views:
             del self._looking[old][watcher]
             if not self._looking[old]:
                 self._drop_directory(old)
+
+    def looking_at(self, window: AnyPage) -> list[Watcher]:
+        """Return everybody who looks at a page."""
+        return [watcher for view in self._views_of.get(window, ()) for watcher in view.watchers]
 
     def to(self, target: View | DirectoryWindow) -> list[Watcher]:
         """Return everybody whom a delivery is for."""
@@ -124,12 +137,12 @@ class Views:
     def full(self, watcher: Watcher, online: int) -> Update:
         """Return all that has been published of a connection's view."""
         assert watcher.view is not None
-        view = watcher.view
-        return Update(
-            online,
-            view.users.full() if view.users is not None else UNSET,
-            view.page.full() if view.page is not None else UNSET,
-        )
+        return _full(watcher.view, online)
+
+    def everything(self, online: int) -> Iterator[Delivery]:
+        """Return all that has been published, a message for each view."""
+        for view in list(self._views.values()):
+            yield Delivery(_full(view, online), view)
 
     # Changes
 
@@ -137,6 +150,8 @@ class Views:
         """Note a change that the replica has taken over; `before` is what it held before."""
         if change.room == SITE:
             self.mark_user(change.user)
+        profiles = (change.profile,) if before is None else (change.profile, before.profile)
+        self.searches.mark(change.room, change.user, *profiles)
         pages = self._pages.get(change.room)
         if pages:
             places = {(change.profile.key, change.user)}
@@ -153,6 +168,9 @@ class Views:
 
     def mark_all(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Note that these (room, user) pairs changed in ways unknown."""
+        pairs = list(pairs)
+        for room in {room for room, _ in pairs}:
+            self.searches.mark_all(room)
         for room, user in pairs:
             if room == SITE:
                 self.mark_user(user)
@@ -171,7 +189,7 @@ class Views:
     @property
     def marked(self) -> bool:
         """Whether there may be something to publish."""
-        return bool(self._marked_users or self._marked_pages or self._marked_ranges)
+        return bool(self._marked_users or self._marked_pages or self._marked_ranges or self.searches.marked)
 
     def publish(self, online: int | UnsetType) -> list[Delivery]:
         """Publish all that is marked; return one message for each view that it changed.
@@ -180,7 +198,10 @@ class Views:
             online: The new online count, for everybody; UNSET if it is not to be told now.
         """
         users = {window: window.publish(self.state) for window in self._marked_users}
-        pages = {window: window.publish(self._replica) for window in self._marked_pages}
+        pages: dict[AnyPage, Page | None] = {
+            window: window.publish(self._replica) for window in self._marked_pages
+        }
+        pages.update(self.searches.publish())
         directories = [(window, window.publish()) for window in self._marked_ranges]
         self._marked_users.clear()
         self._marked_pages.clear()
@@ -202,11 +223,11 @@ class Views:
         self,
         online: int | UnsetType,
         users: dict[UsersWindow, dict[str, UserState] | None],
-        pages: dict[PageWindow, Page | None],
+        pages: dict[AnyPage, Page | None],
     ) -> Iterable[View]:
         if online is not UNSET:
             return list(self._views.values())
-        told: list[UsersWindow | PageWindow] = [window for window, part in users.items() if part is not None]
+        told: list[UsersWindow | AnyPage] = [window for window, part in users.items() if part is not None]
         told += [window for window, part in pages.items() if part is not None]
         return {view for window in told for view in self._views_of[window]}
 
@@ -228,7 +249,7 @@ class Views:
             pages[key] = PageWindow(*key, self._replica)
         return pages[key]
 
-    def _move(self, watcher: Watcher, users: UsersWindow | None, page: PageWindow | None) -> None:
+    def _move(self, watcher: Watcher, users: UsersWindow | None, page: AnyPage | None) -> None:
         view = self._views.get((users, page))
         if view is None:
             view = self._views[users, page] = View(users, page)
@@ -253,7 +274,10 @@ class Views:
                     del self._views_of[window]
                     self._drop(window)
 
-    def _drop(self, window: UsersWindow | PageWindow) -> None:
+    def _drop(self, window: UsersWindow | AnyPage) -> None:
+        if isinstance(window, SearchWindow):
+            self.searches.drop(window)
+            return
         if isinstance(window, PageWindow):
             pages = self._pages[window.room]
             del pages[window.room, window.after, window.limit]
@@ -270,15 +294,24 @@ class Views:
 
     def _drop_directory(self, window: DirectoryWindow) -> None:
         del self._looking[window]
-        del self._ranges[Range(window.after, window.until)]
+        del self._ranges[window.span]
         self._marked_ranges.discard(window)
+
+
+def _full(view: View, online: int) -> Update:
+    page = view.page.full() if view.page is not None else None
+    return Update(
+        online,
+        view.users.full() if view.users is not None else UNSET,
+        page if page is not None else UNSET,
+    )
 
 
 def _update(
     view: View,
     online: int | UnsetType,
     users: dict[UsersWindow, dict[str, UserState] | None],
-    pages: dict[PageWindow, Page | None],
+    pages: dict[AnyPage, Page | None],
 ) -> Update:
     told_users = users.get(view.users) if view.users is not None else None
     told_page = pages.get(view.page) if view.page is not None else None

@@ -14,8 +14,9 @@ from msgspec import UNSET
 
 from .entries import Listing, Profile
 from .replica import Place, Replica, place_after
+from .search import haystack, needle
 from .statuses import SITE, Status
-from .wire import Directory, Page, Row, UserState
+from .wire import Directory, Page, Range, Row, UserState
 
 Lookup = Callable[[str], UserState]
 """Returns the present state of a user."""
@@ -113,16 +114,16 @@ class PageWindow:
 
 
 class DirectoryWindow:
-    """A part of the list of all users: after < name key <= until.
+    """A part of the list of all users, with a search of those whom it finds: after < name key <= until.
 
     Its rows come from the project's database (:meth:`load`), later changes from the log. The log may run
     ahead of the query or behind it; since entries are states, applying those that arrived meanwhile on
     top of the answer is right in both cases.
     """
 
-    def __init__(self, after: str | None, until: str | None) -> None:
-        self.after = after
-        self.until = until
+    def __init__(self, span: Range) -> None:
+        self.span = span
+        self._needle = needle(span.search or "")
         self._published: dict[str, Row] | None = None
         self._marked: dict[str, Row | None] = {}
 
@@ -133,7 +134,7 @@ class DirectoryWindow:
     def mark(self, listing: Listing) -> bool:
         """Note an entry of the log; return whether it concerns this part of the list."""
         row = None
-        if listing.profile is not None and self._holds(listing.profile.key):
+        if listing.profile is not None and self._shows(listing.profile):
             row = Row.of(listing.user, listing.profile)
         elif not self._may_have_held(listing):
             return False
@@ -175,10 +176,15 @@ class DirectoryWindow:
         if self._published is None:
             raise ValueError("this part of the list has not been loaded")
         rows = list(self._published.values())
-        return Directory(reset=True, after=self.after, until=self.until, added=rows)
+        after, until, search = self.span.after, self.span.until, self.span.search or UNSET
+        return Directory(reset=True, after=after, until=until, search=search, added=rows)
+
+    def _shows(self, profile: Profile) -> bool:
+        return self._holds(profile.key) and self._needle in haystack(profile)
 
     def _holds(self, key: str) -> bool:
-        return (self.after is None or self.after < key) and (self.until is None or key <= self.until)
+        after, until = self.span.after, self.span.until
+        return (after is None or after < key) and (until is None or key <= until)
 
     def _may_have_held(self, listing: Listing) -> bool:
         if self._published is not None and listing.user in self._published:

@@ -65,6 +65,7 @@ class Page(Struct, frozen=True):
 
     room: str
     after: str | None
+    search: str | UnsetType = UNSET
     reset: bool | UnsetType = UNSET
     put: list[Row] | UnsetType = UNSET
     drop: list[str] | UnsetType = UNSET
@@ -73,10 +74,13 @@ class Page(Struct, frozen=True):
 
 class Welcome(Struct, frozen=True, tag="welcome"):
     you: str
-    online: int
+    # Absent while the server does not know who is online: the client keeps what it has.
+    online: int | UnsetType = UNSET
     room: str = SITE
     protocol: int = PROTOCOL
     resume: str | UnsetType = UNSET
+    # Only where true.
+    invisible: bool | UnsetType = UNSET
 
 
 class Update(Struct, frozen=True, tag="update"):
@@ -91,6 +95,7 @@ class Directory(Struct, frozen=True, tag="directory"):
     reset: bool | UnsetType = UNSET
     after: str | UnsetType | None = UNSET
     until: str | UnsetType | None = UNSET
+    search: str | UnsetType = UNSET
     added: list[Row] | UnsetType = UNSET
     removed: list[str] | UnsetType = UNSET
 
@@ -105,12 +110,18 @@ class Resume(Struct, frozen=True, tag="resume"):
     resume: str
 
 
+class Visibility(Struct, frozen=True, tag="visibility"):
+    """Whether the connection's own user appears to others as offline; told when that changes."""
+
+    invisible: bool
+
+
 class Error(Struct, frozen=True, tag="error"):
     code: ErrorCode
     detail: str
 
 
-ServerMessage = Welcome | Update | Directory | Notice | Resume | Error
+ServerMessage = Welcome | Update | Directory | Notice | Resume | Visibility | Error
 
 _encoder = msgspec.json.Encoder()
 
@@ -126,13 +137,18 @@ RoomName = Annotated[str, Meta(min_length=1, max_length=100)]
 UserId = Annotated[str, Meta(min_length=1, max_length=100)]
 # No name holds a NUL, and PostgreSQL refuses to compare with one.
 NameKey = Annotated[str, Meta(max_length=300, pattern=r"^[^\0]*$")]
+SearchText = Annotated[str, Meta(max_length=100)]
 
 
 class Range(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of the list of all users: after < key <= until; None is an open end."""
+    """A part of the list of all users: after < key <= until; None is an open end.
+
+    With a search, of those whom it finds.
+    """
 
     after: NameKey | None = None
     until: NameKey | None = None
+    search: SearchText | None = None
 
 
 class Watch(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
@@ -140,6 +156,7 @@ class Watch(Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
     room: RoomName | UnsetType = UNSET
     after: NameKey | UnsetType | None = UNSET
     limit: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    search: SearchText | UnsetType | None = UNSET
     directory: Range | UnsetType = UNSET
 
 
@@ -202,8 +219,8 @@ def _check_watch(message: Watch, policy: Policy) -> None:
         raise BadMessage(
             f"{len(users)} users are more than one connection may watch ({policy.watched_users})"
         )
-    if message.room is UNSET and (message.after is not UNSET or limit is not UNSET):
-        raise BadMessage("after and limit go with a room")
+    if message.room is UNSET and (message.after, limit, message.search) != (UNSET, UNSET, UNSET):
+        raise BadMessage("after, limit and search go with a room")
     if limit is not UNSET and limit > policy.page_limit:
         raise BadMessage(f"limit {limit} is more than a page may hold ({policy.page_limit})")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,10 @@ class Clock(Protocol):
 
     def time(self) -> float: ...
 
+    def wall(self) -> float:
+        """Return the seconds since 1970."""
+        ...
+
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer: ...
 
     async def sleep(self, seconds: float) -> None: ...
@@ -26,6 +31,9 @@ class LoopClock:
 
     def time(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return time.time()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
         return asyncio.get_running_loop().call_at(when, callback)

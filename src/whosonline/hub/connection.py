@@ -25,6 +25,7 @@ class Kind(IntFlag):
     DIRECTORY = 2
     NOTICE = 4
     RESUME = 8
+    VISIBILITY = 16
 
 
 class Owner(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -34,8 +34,8 @@ YIELD_AFTER = 0.005
 READS_AT_ONCE = 2
 """Parts of the list of all users that are read at the same time."""
 
-LoadDirectory = Callable[[str | None, str | None, int], Awaitable[list[tuple[str, Profile]]]]
-"""Returns up to so many users of the list of all users: after < name key <= until."""
+LoadDirectory = Callable[[Range, int], Awaitable[list[tuple[str, Profile]]]]
+"""Returns up to so many users of a part of the list of all users."""
 
 
 class Fanout:
@@ -54,34 +54,54 @@ class Fanout:
         self._spent = 0.0
         self.online = 0
         """The online count that everybody has been told."""
-        self.degraded = False
         self._count_untold = False
+        # Until somebody knows who is online, nothing is said of it: neither a status nor the count.
+        self._knows = False
+        self._away = False
+        self._all_untold = False
+        self._well_untold = False
+
+    @property
+    def degraded(self) -> bool:
+        """Whether what is shown is not known to be so: the store is away, or has not been read yet."""
+        return self._away or not self._knows
 
     def tell_full(self, connection: Connection, kinds: Kind) -> None:
         """Offer the full published state of what a connection looks at."""
-        if kinds & Kind.NOTICE:
-            self._tell_state(connection)
-        if kinds & Kind.UPDATE and connection.view is not None:
+        if kinds & Kind.UPDATE and connection.view is not None and self._knows:
             update = self._views.full(connection, self.online)
             connection.offer(frame(encode(update)), Kind.UPDATE)
         window = connection.directory
         if kinds & Kind.DIRECTORY and window is not None and window.loaded:
             connection.offer(frame(encode(window.full())), Kind.DIRECTORY)
+        # Last: that all is well is true of who has the statuses.
+        if kinds & Kind.NOTICE:
+            self._tell_state(connection)
 
-    def count_for(self, user: str) -> int:
-        """Return the online count with this user, who is about to be counted in."""
-        count = self._replica.count(SITE) + (self._replica.get(SITE, user) is None)
+    def count_for(self, user: str, counted: bool = True) -> int | UnsetType:
+        """Return the online count for somebody who comes, and is about to be counted in, or not.
+
+        UNSET while it is not known.
+        """
+        if not self._knows:
+            return UNSET
+        count = self._replica.count(SITE) + (counted and self._replica.get(SITE, user) is None)
         # One connection is told another count than the rest: the next count must be told even if it is
         # what the rest know.
         self._count_untold = self._count_untold or count != self.online
         return count
 
-    def set_degraded(self, degraded: bool) -> None:
-        """Tell everybody that the store is away, or back."""
-        if self.degraded != degraded:
-            self.degraded = degraded
-            for watcher in self._views.watchers():
-                self._tell_state(_connection(watcher))
+    def set_away(self, away: bool) -> None:
+        """Tell everybody that the store is away; or, with the next flush and after the statuses, back."""
+        was, self._away = self.degraded, away
+        self._tell_whether_degraded(was)
+
+    def set_known(self) -> None:
+        """Begin to tell who is online: the replica holds it from now on."""
+        was, knew = self.degraded, self._knows
+        self._knows = True
+        self._all_untold = self._all_untold or (not knew and self._anybody())
+        self._tell_whether_degraded(was)
 
     def flush_soon(self) -> None:
         """Flush as soon as the rules allow; now, if a tick has passed since the last flush."""
@@ -102,14 +122,26 @@ class Fanout:
         self._sending = None
         self._next_flush = float("inf")
 
+    def _tell_whether_degraded(self, was: bool) -> None:
+        if was and not self.degraded:
+            self._well_untold = self._anybody()
+        elif self.degraded and not was:
+            self._well_untold = False
+            for watcher in self._views.watchers():
+                self._tell_state(_connection(watcher))
+        self.flush_soon()
+
+    def _anybody(self) -> bool:
+        return next(self._views.watchers(), None) is not None
+
     def _tell_state(self, connection: Connection) -> None:
         notice = Notice("degraded" if self.degraded else "ok")
         connection.offer(frame(encode(notice)), Kind.NOTICE)
 
     def _due(self) -> float | None:
-        if self._next_flush == float("inf"):
+        if self._next_flush == float("inf") or not self._knows:
             return None
-        if self._views.marked:
+        if self._views.marked or self._all_untold or self._well_untold:
             return self._next_flush
         if self._count_untold or self._replica.count(SITE) != self.online:
             return max(self._next_flush, self._next_count)
@@ -132,7 +164,9 @@ class Fanout:
     def _count_to_tell(self) -> int | UnsetType:
         online = self._replica.count(SITE)
         now = self._clock.time()
-        if now < self._next_count or (online == self.online and not self._count_untold):
+        if online == self.online and not self._count_untold:
+            return UNSET
+        if now < self._next_count and not self._well_untold:
             return UNSET
         self._count_untold = False
         self.online = online
@@ -140,13 +174,33 @@ class Fanout:
         return online
 
     def _publish_and_send(self) -> Iterator[None]:
+        # What is marked from here on may have to wait for the next flush, and so has this.
+        all_well = self._well_untold
         try:
-            yield from self._send_all(self._views.publish(self._count_to_tell()))
+            yield from self._send_all(self._deliveries())
+            if all_well:
+                self._well_untold = False
+                yield from self._tell_all_their_state()
         except Exception:
             # What was not told of this flush is lost, but not the next flush.
             logger.exception("a flush failed")
 
-    def _send_all(self, deliveries: list[Delivery]) -> Iterator[None]:
+    def _deliveries(self) -> Iterator[Delivery]:
+        changes = self._views.publish(self._count_to_tell())
+        if not self._all_untold:
+            yield from changes
+            return
+        # Those who came before anything was known have no state yet that could change.
+        self._all_untold = False
+        yield from (change for change in changes if isinstance(change.message, Directory))
+        yield from self._views.everything(self.online)
+
+    def _tell_all_their_state(self) -> Iterator[None]:
+        for watcher in self._views.watchers():
+            self._tell_state(_connection(watcher))
+            yield
+
+    def _send_all(self, deliveries: Iterable[Delivery]) -> Iterator[None]:
         for message, target in deliveries:
             event = frame(encode(message))
             kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
@@ -227,7 +281,7 @@ class DirectoryLoader:
                 async with self._turn:
                     if not self._views.to(window):
                         return  # who watches one part after the other waits for the last alone
-                    rows = await self._load(window.after, window.until, self._limit)
+                    rows = await self._load(window.span, self._limit)
             except Exception:
                 logger.exception("the list of users could not be read; trying again soon")
                 await self._clock.sleep(self.RETRY)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from msgspec import UNSET, UnsetType
 
 from ..core import wire
 from ..core.addresses import Addresses
 from ..core.connections import Connections
-from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck
+from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck, Renew
 from ..core.follower import Follower
 from ..core.policy import Policy
 from ..core.recent import Recent
@@ -28,17 +27,16 @@ from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
 from .connection import Connection, Kind, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
+from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
 from .node import Node
+from .rechecks import Rechecks, Standing, Staying
 from .resumption import Resumption, Token
 
 logger = logging.getLogger(__name__)
 
 LookUp = Callable[[list[str]], Awaitable[Mapping[str, Any]]]
 """Returns who the keys of sessions belong to, for those that are somebody's."""
-
-Refused = Callable[[list[Connection]], Awaitable[Iterable[Connection]]]
-"""Returns those of the connections that may not stay."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +46,16 @@ class Site:
     load_directory: LoadDirectory
     load_last_seen: Load
     save_last_seen: Save
-    refused: Refused
+    staying: Staying
     look_up: LookUp
     write_token: Callable[[Token], str]
 
 
-RECHECK_CHUNK = 100
-"""Connections that the site is asked about at once."""
-
 CLOSE_CHUNK = 50
 """Connections that are closed in one turn of the loop."""
 
-RECHECK_RETRY = 5.0
-"""Seconds until the site is asked again when it could not answer."""
+RECHECK_DELAY = 0.5
+"""Seconds between a change of a user and the look at whose sessions are still good."""
 
 HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
@@ -98,6 +93,7 @@ class Hub:
         self._directories = DirectoryLoader(
             self._views, self._fanout, site.load_directory, policy, self._clock
         )
+        self._feeder = SearchFeeder(self._views, self._fanout)
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
         self._wait: asyncio.Task[None] | None = None
@@ -109,7 +105,10 @@ class Hub:
         self._sure_since = float("-inf")
         self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
-        self._resumption = Resumption(policy.resume, self._clock, self._renew_token)
+        self._resumption = Resumption(policy.resume, self._clock)
+        self._rechecks = Rechecks(
+            site.staying, self._expel, self._on_staying, policy.recheck, self._clock, self._spawn
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -132,7 +131,8 @@ class Hub:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()
         self._directories.stop()
-        self._resumption.stop()
+        self._rechecks.stop()
+        self._feeder.stop()
         for waiting in (self._grace_timer, self._wait):
             if waiting is not None:
                 waiting.cancel()
@@ -176,11 +176,13 @@ class Hub:
         *,
         touched: bool,
         idle: bool = False,
+        invisible: bool = False,
         asked: float | None = None,
     ) -> None:
         """Count a connection in, and welcome it.
 
         Args:
+            invisible: Whether the user wants to appear offline.
             asked: When the look-up of who it is began, by :meth:`now`; by default just now.
             touched: Whether a login touch of its session may still stand; it ends with this.
             idle: Whether nobody is at it, as when a page that was left open comes back.
@@ -198,34 +200,36 @@ class Hub:
             raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
-        self._connections.open(connection, user, connection.session, profile, touched=touched, idle=idle)
+        self._connections.open(
+            connection, user, connection.session, profile, touched=touched, idle=idle, invisible=invisible
+        )
         self._node.report_soon()
         self._views.join(connection)
         doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
-        welcome = wire.Welcome(user, self._fanout.count_for(user), resume=token)
+        online = self._fanout.count_for(user, counted=not invisible)
+        welcome = wire.Welcome(user, online, resume=token, invisible=invisible or UNSET)
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
-        self._resumption.renew_later(connection)
+        self._rechecks.add(connection)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
         if doubtful:
-            self._spawn(self._recheck, self._connections.of_user(user))
+            self._spawn(self._rechecks.ask(self._connections.of_user(user)))
 
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
         connection.detach()
-        self._resumption.forget(connection)
+        self._rechecks.forget(connection)
         self._views.part(connection)
         self._connections.close(connection, self._clock.time())
         self._schedule_grace()
 
     async def send_away(self) -> None:
         """Have every socket come back, to another server: this one is going."""
-        connections: list[Any] = self._connections.ids()
-        for number, connection in enumerate(connections):
-            connection.close(CloseCode.GOING)
-            if number % CLOSE_CHUNK == 0:
-                await asyncio.sleep(0)
+        connections = self._connections.ids()
+        for start in range(0, len(connections), CLOSE_CHUNK):
+            self._send_back(connections[start : start + CLOSE_CHUNK])
+            await asyncio.sleep(0)
 
     def handle(self, connection: Connection, message: wire.ClientMessage) -> None:
         """Do what a client asks for.
@@ -253,6 +257,8 @@ class Hub:
 
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
+        if missed & Kind.VISIBILITY:
+            self._tell_visibility(connection)
         if missed & Kind.RESUME:
             self._renew_token(connection)
 
@@ -263,8 +269,22 @@ class Hub:
         return asked <= self._sure_since or self._rechecked.since(user, asked, self._clock.time())
 
     def _token(self, connection: Connection) -> str | UnsetType:
-        token = self._resumption.token(connection, self._connections.profile(connection.user))
+        user = connection.user
+        token = self._resumption.token(
+            connection, self._connections.profile(user), self._connections.is_invisible(user)
+        )
         return self._site.write_token(token) if token is not None else UNSET
+
+    def _on_staying(self, connection: Connection, standing: Standing) -> None:
+        if self._connections.set_invisible(connection.user, standing.invisible):
+            self._node.report_soon()
+            for other in self._connections.of_user(connection.user):
+                self._tell_visibility(cast(Connection, other))
+        self._renew_token(connection)
+
+    def _tell_visibility(self, connection: Connection) -> None:
+        invisible = self._connections.is_invisible(connection.user)
+        connection.offer(frame(wire.encode(wire.Visibility(invisible))), Kind.VISIBILITY)
 
     def _renew_token(self, connection: Connection) -> None:
         token = self._token(connection)
@@ -281,7 +301,10 @@ class Hub:
         elif message.room is not UNSET:
             after = None if message.after is UNSET else message.after
             limit = self.policy.page_limit if message.limit is UNSET else message.limit
-            self._views.watch_page(connection, (message.room, after, limit))
+            if message.search is not UNSET and message.search:
+                self._views.watch_search(connection, (message.room, after, limit, message.search))
+            else:
+                self._views.watch_page(connection, (message.room, after, limit))
         self._fanout.tell_full(connection, Kind.UPDATE)
 
     def _unwatch(self, connection: Connection, message: wire.Unwatch) -> None:
@@ -312,16 +335,16 @@ class Hub:
         if before not in (None, self._follower.epoch):
             self._release_held_later()
         self._views.mark_all(changed)
-        self._fanout.flush_soon()
+        self._fanout.set_known()
 
     def _make_good_what_was_missed(self, changed: Iterable[tuple[str, str]]) -> None:
         """See to what nobody told: who left when, who may stay, and the list of all users."""
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
-                self._last_seen.note(user, time.time())
+                self._last_seen.note(user, self._clock.wall())
         # Sockets that are on their way now are asked about when they come.
         self._sure_since = self._clock.time()
-        self._spawn(self._recheck, self._connections.ids())
+        self._spawn(self._rechecks.ask(self._connections.ids()))
         self._directories.reload()
 
     def on_batch(self, batch: Batch) -> None:
@@ -337,18 +360,19 @@ class Hub:
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
                 case Expel(session):
-                    self._expelled.add(session, None, self._clock.time())
-                    self._expel(self._connections.of_session(session))
+                    self.expel(session)
+                case Renew(session):
+                    self._send_back(self._connections.of_session(session))
                 case Recheck(user):
                     self._rechecked.add(user, None, self._clock.time())
-                    self._spawn(self._recheck, self._connections.of_user(user))
+                    self._spawn(self._recheck_soon(user))
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
         self._last_seen.save_soon(changes)
 
     def on_degraded(self, degraded: bool) -> None:
-        self._fanout.set_degraded(degraded)
+        self._fanout.set_away(degraded)
         self._resumption.on_degraded(degraded)
         if not degraded and self.knows:
             # Who logged out meanwhile, or lost the right to stay, could not be told through the store.
@@ -363,7 +387,7 @@ class Hub:
     def _release_held_later(self) -> None:
         if self._wait is not None:
             self._wait.cancel()
-        self._wait = self._spawn(self._release_held)
+        self._wait = self._spawn(self._release_held())
 
     async def _release_held(self) -> None:
         """Wait until every node had the time to announce its users; then let those go whom nobody did.
@@ -384,7 +408,7 @@ class Hub:
             snapshot = await self._store.snapshot()
         except StoreUnavailable:
             return
-        for gone in self._follower.release(snapshot.cursor, snapshot.state, time.time()):
+        for gone in self._follower.release(snapshot.cursor, snapshot.state, self._clock.wall()):
             self._apply(gone)
         self._fanout.flush_soon()
 
@@ -401,6 +425,21 @@ class Hub:
         self._node.report_soon()
         self._schedule_grace()
 
+    def _send_back(self, connections: Iterable[Any]) -> None:
+        """Close connections, which come back at once; their people have the grace period for it."""
+        for connection in connections:
+            connection.close(CloseCode.GOING)
+
+    async def _recheck_soon(self, user: str) -> None:
+        # Who changes the own password is given a new session key by the same request, a little later.
+        await self._clock.sleep(RECHECK_DELAY)
+        await self._rechecks.ask(self._connections.of_user(user))
+
+    def expel(self, session: str) -> None:
+        """Close a session's connections for good, on this node."""
+        self._expelled.add(session, None, self._clock.time())
+        self._expel(self._connections.of_session(session))
+
     def _expel(self, connections: Iterable[Any]) -> None:
         """Close connections for good: their people are gone without grace."""
         expelled: list[Connection] = list(connections)
@@ -409,26 +448,13 @@ class Hub:
             connection.close(CloseCode.NOT_LOGGED_IN)
         self._node.report_soon()
 
-    async def _recheck(self, connections: list[Any]) -> None:
-        """Close those of the connections that may not stay; ask until there is an answer."""
-        for start in range(0, len(connections), RECHECK_CHUNK):
-            chunk = connections[start : start + RECHECK_CHUNK]
-            while True:
-                try:
-                    refused = await self._site.refused(chunk)
-                    break
-                except Exception:
-                    logger.exception("the site could not be asked who may stay; trying again soon")
-                    await self._clock.sleep(RECHECK_RETRY)
-            self._expel(refused)
-
     # Last seen
 
     def _learn_last_seen(self, connection: Connection) -> None:
         """Look up when the offline ones of the watched users were last seen."""
         if not connection.learning:
             connection.learning = True
-            self._spawn(self._learn, connection)
+            self._spawn(self._learn(connection))
 
     async def _learn(self, connection: Connection) -> None:
         # One at a time for each connection, of what it watches by then: to ask fast is in vain.
@@ -440,15 +466,15 @@ class Hub:
         finally:
             connection.learning = False
 
-    def _spawn(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._logged(work, *arguments))
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _logged(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    async def _logged(self, work: Awaitable[None]) -> None:
         try:
-            await work(*arguments)
+            await work
         except Exception:
             # The database is away, most likely; what was asked for is asked again by the next cause.
             logger.exception("a background step failed")

@@ -1,7 +1,7 @@
 """This process as a node of the store: its beat, its reports, the log, the sweep.
 
 Each is a loop of its own. A loop never ends by an error: while the store is away it tries again with
-jittered backoff, and the node counts as degraded until every loop has succeeded again.
+jittered backoff, and the node counts as degraded until each has had its answer (:mod:`..core.health`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from ..core.connections import Connections
 from ..core.entries import Batch, Change, Cursor
+from ..core.health import Health, News
 from ..core.policy import Policy
 from ..stores.base import Beat, NodeInfo, Snapshot, Store
 from ..stores.errors import NodeExpelled, PositionGone, StoreUnavailable
@@ -70,7 +71,8 @@ class Node:
         # One at a time: an answer that comes late must not hide what a later one told, or would have told.
         self._asking = asyncio.Lock()
         self._beat_doubtful = False
-        self._ailing: set[str] = set()
+        self._health = Health()
+        self._has_read = False
         self._tasks: list[asyncio.Task[None]] = []
         self._cursor: Cursor | None = None
 
@@ -104,32 +106,39 @@ class Node:
         self._to_report.set()
 
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]], interval: float) -> None:
-        failures = 0
         while True:
             try:
-                await self._open_once()
                 await step()
-                failures = 0
-                self._set_ailing(name, False)
                 if interval:
                     await self._clock.sleep(interval)
                 else:
                     await asyncio.sleep(0)  # a step that never waits must not hold up the process
                 continue
             except StoreUnavailable as error:
-                logger.warning("%s: the store is away: %s", name, error)
-            except Exception:
+                self._failed(name, str(error))
+            except Exception as error:
                 logger.exception("%s failed; trying again", name)
-            self._set_ailing(name, True)
-            longest = min(self._policy.beat, FIRST_RETRY * 2**failures)
-            failures = min(failures + 1, 10)
+                self._failed(name, repr(error))
+            longest = min(self._policy.beat, FIRST_RETRY * 2 ** min(self._health.failures(name) - 1, 10))
             await self._clock.sleep(random.uniform(longest / 2, longest))
 
-    def _set_ailing(self, name: str, ailing: bool) -> None:
-        was = bool(self._ailing)
-        (self._ailing.add if ailing else self._ailing.discard)(name)
-        if bool(self._ailing) != was:
-            self._events.on_degraded(not was)
+    def _failed(self, name: str, reason: str) -> None:
+        now = self._clock.time()
+        match self._health.failed(name, now):
+            case News.AWAY:
+                known = "statuses hold as last known" if self._has_read else "nobody's status is known yet"
+                logger.warning("%s: the store is away, %s: %s", LABEL, known, reason)
+                self._events.on_degraded(True)
+            case News.STILL_AWAY:
+                lasted = self._health.lasted(now)
+                logger.warning("%s: the store is still away, for %.0f s: %s", LABEL, lasted, reason)
+
+    def _answered(self, name: str) -> None:
+        lasted = self._health.answered(name, self._clock.time())
+        if lasted is not None:
+            # A warning, as its beginning was: who saw the one is to see the other.
+            logger.warning("%s: the store is back after %.1f s", LABEL, lasted)
+            self._events.on_degraded(False)
 
     async def _open_once(self) -> None:
         async with self._asking:
@@ -138,12 +147,14 @@ class Node:
                 self._opened = True
 
     async def _beat(self) -> None:
+        await self._open_once()
         async with self._asking:
             # An answer that is lost may have been the one that told.
             doubtful, self._beat_doubtful = self._beat_doubtful, True
             info = NodeInfo(LABEL, self._connections.count(), self._cursor)
             expelled = await self._store.beat(info) is Beat.EXPELLED
             self._beat_doubtful = False
+        self._answered("beat")
         if expelled:
             logger.warning("this node was expelled, or the store lost its memory; reporting everyone")
         if expelled or doubtful:
@@ -151,14 +162,14 @@ class Node:
             self.report_soon()
 
     async def _report(self) -> None:
-        if not self._to_report.is_set():
-            self._set_ailing("report", False)  # there is nothing that the store was not told
         await self._to_report.wait()
+        await self._open_once()
         self._to_report.clear()
         reports = self._connections.take_reports()
         try:
             while reports:
                 self._events.on_caused(await self._store.report(reports[:REPORT_CHUNK]))
+                self._answered("report")
                 del reports[:REPORT_CHUNK]
                 await asyncio.sleep(0)
         except NodeExpelled:
@@ -171,24 +182,29 @@ class Node:
             raise
 
     async def _follow(self) -> None:
-        """Take what the log holds; a step ends when the log's place is gone, or the store is away."""
-        if self._cursor is None:
-            snapshot = await self._store.snapshot()
-            self._events.on_snapshot(snapshot)
-            self._cursor = snapshot.cursor
-        self._set_ailing("follow", False)
-        try:
-            async with aclosing(self._store.follow(self._cursor)) as batches:
-                async for batch in batches:
-                    self._events.on_batch(batch)
-                    self._cursor = batch.cursor
-        except PositionGone:
-            self._cursor = None
+        """Take what the log holds, without end; a snapshot where it does not reach back to what is known."""
+        await self._open_once()
+        while True:
+            if self._cursor is None:
+                snapshot = await self._store.snapshot()
+                self._events.on_snapshot(snapshot)
+                self._cursor, self._has_read = snapshot.cursor, True
+            try:
+                async with aclosing(self._store.follow(self._cursor)) as batches:
+                    async for batch in batches:
+                        self._events.on_batch(batch)
+                        self._cursor = batch.cursor
+                        self._answered("follow")
+            except PositionGone:
+                self._cursor = None
+            await asyncio.sleep(0)
 
     async def _sweep(self) -> None:
         # A large node's users leave in chunks: go on while there are some.
+        await self._open_once()
         more = True
         while more:
             changes, more = await self._store.sweep()
+            self._answered("sweep")
             self._events.on_caused(changes)
             await asyncio.sleep(0)

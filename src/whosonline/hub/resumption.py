@@ -7,21 +7,15 @@ looked up. A token is no secret that lets anybody in: it goes with the session's
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from typing import NamedTuple
 
-from ..core.entries import Cursor, Entry, Expel, Listing, Profile, Recheck
+from ..core.entries import Cursor, Entry, Expel, Listing, Profile, Recheck, Renew
 from ..core.revocations import Revocations
-from .clock import Clock, Timer
+from .clock import Clock
 from .connection import Connection
 
 CLOCKS_APART = 5.0
 """Seconds by which the clocks of two nodes may differ."""
-
-RENEW_CHUNK = 100
-"""Tokens that are renewed in one turn of the loop."""
 
 
 class Token(NamedTuple):
@@ -34,6 +28,8 @@ class Token(NamedTuple):
     """Seconds since 1970."""
     expires: float
     """When the session ends by itself, in seconds since 1970."""
+    invisible: bool
+    """Whether the user wants to appear offline."""
     cursor: Cursor
     """A place in the log at which all of this was so."""
 
@@ -43,52 +39,39 @@ class Resumption:
 
     Args:
         span: Seconds for which a token is valid.
-        renew: Sends a connection its newer token.
     """
 
-    def __init__(self, span: float, clock: Clock, renew: Callable[[Connection], None]) -> None:
+    def __init__(self, span: float, clock: Clock) -> None:
         self._span = span
         self._clock = clock
-        self._renew = renew
         self._revocations = Revocations(span)
         self._cursor: Cursor | None = None
         self._degraded = False
         self._sure_from = 0.0
-        # When half of a token's time is over; soonest first, since the span is the same for all.
-        self._renewals: OrderedDict[Connection, float] = OrderedDict()
-        self._timer: Timer | None = None
 
-    def token(self, connection: Connection, profile: Profile) -> Token | None:
+    def token(self, connection: Connection, profile: Profile, invisible: bool) -> Token | None:
         """Return what a new token of a connection says; None where nobody could believe it."""
         if self._cursor is None or self._degraded:
             return None
         return Token(
-            connection.session, connection.user, profile, time.time(), connection.expires, self._cursor
+            connection.session,
+            connection.user,
+            profile,
+            self._clock.wall(),
+            connection.expires,
+            invisible,
+            self._cursor,
         )
 
     def believes(self, token: Token) -> bool:
         """Return whether a token, whose signature is right, needs no look-up."""
-        now = time.time()
+        now = self._clock.wall()
         return (
             not self._degraded
             and self._sure_from < token.issued
             and now < min(token.issued + self._span, token.expires)
             and self._revocations.stands(token.cursor, token.session, token.user)
         )
-
-    def renew_later(self, connection: Connection) -> None:
-        """Have a connection's token renewed in time."""
-        self._renewals[connection] = self._clock.time() + self._span / 2
-        self._schedule()
-
-    def forget(self, connection: Connection) -> None:
-        """Renew a connection's token no more."""
-        self._renewals.pop(connection, None)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._renewals.clear()
 
     # What the log says
 
@@ -102,7 +85,7 @@ class Resumption:
         self._cursor = cursor
         now = self._clock.time()
         match entry:
-            case Expel(session):
+            case Expel(session) | Renew(session):
                 self._revocations.revoke_session(session, now, cursor)
             case Recheck(user):
                 self._revocations.revoke_user(user, now, cursor)
@@ -113,24 +96,4 @@ class Resumption:
         """Note that the store is away, or back. Who logged out meanwhile could not be told through it."""
         self._degraded = degraded
         if not degraded:
-            self._sure_from = time.time() + CLOCKS_APART
-
-    # Renewals
-
-    def _schedule(self) -> None:
-        if self._timer is None and self._renewals:
-            self._timer = self._clock.call_at(self._soonest(), self._renew_due)
-
-    def _soonest(self) -> float:
-        return next(iter(self._renewals.values()))
-
-    def _renew_due(self) -> None:
-        self._timer = None
-        now = self._clock.time()
-        for _ in range(RENEW_CHUNK):
-            if not self._renewals or self._soonest() > now:
-                break
-            connection, _ = self._renewals.popitem(last=False)
-            self._renew(connection)
-            self._renewals[connection] = now + self._span / 2
-        self._schedule()
+            self._sure_from = self._clock.wall() + CLOCKS_APART

@@ -74,6 +74,8 @@ class NodeStatus(NamedTuple):
     """Users that it holds, counted once a room."""
     behind: int | None
     """Log entries that it had not followed when it last beat; None: it has still to take a snapshot."""
+    leaving: bool = False
+    """Whether it has said that it goes: its lease runs out soon, and that is as it should be."""
 
 
 class StoreStatus(NamedTuple):
@@ -117,6 +119,10 @@ class SyncStore(ABC):
         """
 
     @abstractmethod
+    def withdraw(self, user: str) -> list[Change]:
+        """End all touches of a user; return the changes caused."""
+
+    @abstractmethod
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         """Have every node close the session's connections, and end the session's touch.
 
@@ -124,6 +130,13 @@ class SyncStore(ABC):
 
         Args:
             user: Whose session it is. Where that is not known, the touch runs out by itself.
+        """
+
+    @abstractmethod
+    def renew(self, session: str, user: str) -> None:
+        """Have every node send the session's connections away for a moment: they come back with its new key.
+
+        Nobody sees anything of it. A touch of the session stays.
         """
 
     @abstractmethod
@@ -150,6 +163,10 @@ class SyncStore(ABC):
     @abstractmethod
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in the room, in name order, after a name key."""
+
+    @abstractmethod
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        """Return the up to `limit` users present in the room just before a name key, in name order."""
 
     def memory_policy(self) -> str | None:
         """Return what the store does when its memory is full, by Redis's names; None if it does not say."""
@@ -205,6 +222,9 @@ class Store(ABC):
     @abstractmethod
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         """Yield what is logged after a place, in order, each entry once, waiting for more without end.
+
+        The first batch comes at once, empty where there is nothing yet: so the reader knows that the log
+        reaches back to that place, and that the store answers.
 
         Raises (from the iteration):
             PositionGone: the log does not reach back to there.

@@ -44,6 +44,7 @@ class ClientState:
     you: str | None = None
     online: int | None = None
     degraded: bool = False
+    invisible: bool = False
     resume: str | None = None
     """What spares the server a look-up when this client comes back."""
     users: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
@@ -77,10 +78,13 @@ def merge(state: ClientState, message: Any) -> ClientState:
             return replace(
                 state,
                 you=message["you"],
-                online=message["online"],
+                online=message.get("online", state.online),
                 resume=message.get("resume"),
+                invisible=message.get("invisible", False),
                 degraded=False,
             )
+        case {"type": "visibility", "invisible": invisible}:
+            return replace(state, invisible=invisible)
         case {"type": "resume", "resume": token}:
             return replace(state, resume=token)
         case {"type": "update"}:
@@ -112,7 +116,7 @@ def _merge_users(
 def _merge_page(page: PageState | None, told: Message | None) -> PageState | None:
     if page is None or told is None:
         return page
-    watched = (told["room"], told["after"]) == (page.watch["room"], page.watch.get("after"))
+    watched = (told["room"], *_part(told)) == (page.watch["room"], *_part(page.watch))
     # Before the full state has come, changes are those of an earlier watch.
     if not watched or (page.rows is None and not told.get("reset")):
         return page
@@ -125,12 +129,15 @@ def _merge_directory(directory: DirectoryState | None, told: Message) -> Directo
     if directory is None:
         return None
     # A reset names its part, which may be an earlier one; changes go on from the reset before them.
-    part = directory.watch["directory"]
-    named = all(told.get(end) == part.get(end) for end in ("after", "until"))
+    named = _part(told) == _part(directory.watch["directory"])
     if not (named if told.get("reset") else directory.rows is not None):
         return directory
     rows = _merge_rows(directory.rows, told, told.get("added", []), told.get("removed", []))
     return replace(directory, rows=rows)
+
+
+def _part(message: Message) -> tuple[Any, ...]:
+    return message.get("after"), message.get("until"), message.get("search") or None
 
 
 def _merge_rows(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
 from whosonline.hub.connection import Connection
+from whosonline.hub.rechecks import Standing
 from whosonline.stores.memory import MemoryBackend, MemorySyncStore
 from whosonline.testing.clock import ManualClock
 
@@ -34,8 +35,12 @@ class Database(People):
         self.listed = {user: Profile(f"b{user}", user.title()) for user in USERS}
         self.ended: set[str] = set()
 
-    async def find_refused(self, connections: list[Connection]) -> Iterable[Connection]:
-        return [connection for connection in connections if connection.session in self.ended]
+    async def find_staying(self, connections: list[Connection]) -> dict[Connection, Standing]:
+        return {
+            connection: Standing(float("inf"))
+            for connection in connections
+            if connection.session not in self.ended
+        }
 
 
 class Touch:

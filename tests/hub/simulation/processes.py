@@ -30,6 +30,9 @@ class ProcessClock:
     def time(self) -> float:
         return self._clock.time()
 
+    def wall(self) -> float:
+        return self._clock.wall()
+
     def call_at(self, when: float, callback: Callable[[], None]) -> ManualTimer:
         timer = ManualTimer(callback)
         self._clock.call_at(when, lambda: self._ring(timer))

@@ -148,6 +148,8 @@ class Promises:
 
     def check_message(self, process: Process, message: dict[str, Any]) -> None:
         """A client was told this."""
+        if not process.hub.knows:
+            assert not {"online", "users", "page"} & message.keys(), "told what it does not know"
         shown = self._shown.get(process, {})
         for user, state in message.get("users", {}).items():
             if state["status"] == Status.OFFLINE:

@@ -13,6 +13,8 @@ export const NOTHING = Object.freeze({
   you: null,
   online: null,
   degraded: false,
+  /** Whether this person appears to others as offline. */
+  invisible: false,
   /** What spares the server a look-up when this page comes back, or null. */
   resume: null,
   /** Watched users by id: {status, last_seen?}, or null while not told. */
@@ -50,8 +52,9 @@ export function merge(state, message) {
       return {
         ...state,
         you: message.you,
-        online: message.online,
+        online: message.online ?? state.online,
         resume: message.resume ?? null,
+        invisible: message.invisible ?? false,
         degraded: false,
       };
     case "update":
@@ -65,6 +68,8 @@ export function merge(state, message) {
       return { ...state, directory: mergeDirectory(state.directory, message) };
     case "resume":
       return { ...state, resume: message.resume };
+    case "visibility":
+      return { ...state, invisible: message.invisible };
     case "notice":
       return { ...state, degraded: message.state === "degraded" };
     default:
@@ -79,7 +84,7 @@ function mergeUsers(users, told) {
 }
 
 function mergePage(page, told) {
-  const watched = told && told.room === page?.watch.room && told.after === (page.watch.after ?? null);
+  const watched = told && told.room === page?.watch.room && isPart(page.watch, told);
   // Before the full state has come, changes are those of an earlier watch.
   if (!watched || !(page.rows || told.reset)) return page;
   const rows = mergeRows(page.rows, told.reset, told.put, told.drop);
@@ -93,8 +98,9 @@ function mergeDirectory(directory, told) {
   return { ...directory, rows: mergeRows(directory.rows, told.reset, told.added, told.removed) };
 }
 
-function isPart({ after = null, until = null }, told) {
-  return after === (told.after ?? null) && until === (told.until ?? null);
+function isPart({ after = null, until = null, search = null }, told) {
+  const sameEnds = after === (told.after ?? null) && until === (told.until ?? null);
+  return sameEnds && (search || null) === (told.search ?? null);
 }
 
 function mergeRows(rows, reset, put = [], drop = []) {
@@ -154,7 +160,7 @@ const RELOADED = "whosonline.reloaded";
 /**
  * A page's connection, and what it has learnt.
  *
- * Events: `connection`, `online`, `users`, `page`, `directory`: what of it has changed.
+ * Events: `connection`, `online`, `invisible`, `users`, `page`, `directory`: what of it has changed.
  */
 export class Presence extends EventTarget {
   /** @type {"connecting" | "open" | "degraded" | "reconnecting" | "closed"} */
@@ -226,14 +232,19 @@ export class Presence extends EventTarget {
     if (!same) this.#ask(users.length ? { type: "watch", users } : { type: "unwatch", users: true });
   }
 
-  /** Watch a page of who is in a room, after a name key. */
-  watchPage(room, after = null, limit = 50) {
-    this.#ask({ type: "watch", room, after, limit });
+  /** Watch a page of who is in a room, after a name key; with a search, of those whom it finds. */
+  watchPage(room, after = null, limit = 50, search = null) {
+    this.#ask({ type: "watch", room, after, limit, ...(search && { search }) });
   }
 
-  /** Watch a part of the list of all users: after < key <= until; null for an open end. */
-  watchDirectory(after = null, until = null) {
-    this.#ask({ type: "watch", directory: { after, until } });
+  /** Watch a part of the list of all users: after < key <= until; null for an open end. A search likewise. */
+  watchDirectory(after = null, until = null, search = null) {
+    this.#ask({ type: "watch", directory: { after, until, ...(search && { search }) } });
+  }
+
+  /** Compare two name keys as the server orders them: for pages that put rows in order themselves. */
+  compareKeys(a, b) {
+    return compareKeys(a, b);
   }
 
   /** @param {"users" | "page" | "directory"} kind */
@@ -314,7 +325,7 @@ export class Presence extends EventTarget {
     if (message?.type === "welcome") this.#welcomed();
     if (message?.type === "error") console.warn(`whosonline: ${message.code}: ${message.detail}`);
     this.#show(this.state.degraded ? "degraded" : "open");
-    for (const part of ["online", "users", "page", "directory"]) {
+    for (const part of ["online", "invisible", "users", "page", "directory"]) {
       if (this.state[part] !== before[part]) this.dispatchEvent(new Event(part));
     }
   }
@@ -379,7 +390,15 @@ const SAY_AFTER = 1_000;
 /** What is added to the page meanwhile is looked for, and asked for, together. */
 const SCAN_AFTER = 100;
 const SEEN_INTERVAL = 10_000;
-const MARKS = ["data-presence-user", "data-presence-seen", "data-presence-count", "data-presence-connection"];
+/** What is within an element with this attribute is not watched for now: a page may set it on what is far off screen. */
+const PAUSED = "data-presence-paused";
+const MARKS = [
+  "data-presence-user",
+  "data-presence-seen",
+  "data-presence-count",
+  "data-presence-connection",
+  PAUSED,
+];
 const USER_MARKS = "[data-presence-user], [data-presence-seen]";
 const SEEN_MARKS = "time[data-presence-seen][datetime]:not([hidden])";
 /** Not "scroll": rows that come and go move what is below them, and that scrolls by itself. */
@@ -401,7 +420,8 @@ function bindMarks(presence, root) {
   const showConnection = connectionShower(presence, root);
   const scan = () => {
     due = null;
-    presence.watchUsers([...root.querySelectorAll(USER_MARKS)].map(idOf).filter(Boolean));
+    const marks = [...root.querySelectorAll(USER_MARKS)].filter((mark) => !mark.closest(`[${PAUSED}]`));
+    presence.watchUsers(marks.map(idOf).filter(Boolean));
     showUsers();
     showCount();
     showConnection();

@@ -26,13 +26,14 @@ SWEEP_CHUNK = 1000
 class _Node:
     """What the store knows of a node."""
 
-    __slots__ = ("behind", "deadline", "holds", "info", "lease")
+    __slots__ = ("behind", "deadline", "holds", "info", "lease", "leaving")
 
     def __init__(self, lease: float, deadline: float) -> None:
         self.lease = lease
         self.deadline = deadline
         self.info = NO_INFO
         self.behind: int | None = None
+        self.leaving = False
         # A dict for its order: who came first is taken first.
         self.holds: dict[Holding, None] = {}
 
@@ -85,7 +86,7 @@ class MemoryBackend:
         with self._lock:
             deadline = self._clock() + lease
             node = self._nodes.setdefault(name, _Node(lease, deadline))
-            node.lease, node.deadline = lease, deadline
+            node.lease, node.deadline, node.leaving = lease, deadline, False
 
     def beat(self, name: str, lease: float, info: NodeInfo) -> Beat:
         with self._lock:
@@ -97,8 +98,10 @@ class MemoryBackend:
 
     def close(self, name: str, linger: float) -> None:
         with self._lock:
-            if name in self._nodes:
-                self._nodes[name].deadline = self._clock() + linger
+            node = self._nodes.get(name)
+            if node is not None:
+                node.deadline, node.leaving = self._clock() + linger, True
+                node.info = node.info._replace(connections=0)
 
     def report(self, name: str, reports: Sequence[Report]) -> list[Change]:
         with self._lock:
@@ -227,6 +230,12 @@ class MemoryBackend:
         with self._lock:
             self._log.append(entry)
 
+    def withdraw(self, user: str) -> list[Change]:
+        with self._lock:
+            for session in list(self._touches.get(user, ())):
+                self._drop_touch(user, session)
+            return self._refold((SITE, user))
+
     def expel(self, session: str, user: str | None) -> list[Change]:
         with self._lock:
             changes: list[Change] = []
@@ -261,6 +270,7 @@ class MemoryBackend:
                     node.info.connections,
                     len(node.holds),
                     node.behind,
+                    node.leaving,
                 )
                 for name, node in self._nodes.items()
             ]
@@ -281,3 +291,8 @@ class MemoryBackend:
         with self._lock:
             self._sweep_without_nodes()
             return self._folded.online(room, after, limit)
+
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        with self._lock:
+            self._sweep_without_nodes()
+            return self._folded.online_before(room, before, limit)

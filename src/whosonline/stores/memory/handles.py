@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
-from ...core.entries import Batch, Change, Cursor, Listing, Profile, Recheck, Report
+from ...core.entries import Batch, Change, Cursor, Listing, Profile, Recheck, Renew, Report
 from ...core.replica import Presence
 from ..base import NO_INFO, Beat, NodeInfo, Snapshot, Store, StoreStatus, Swept, SyncStore
 from .backend import MemoryBackend
@@ -22,8 +22,14 @@ class MemorySyncStore(SyncStore):
     def touch(self, user: str, profile: Profile, session: str, ttl: float) -> list[Change]:
         return self._backend.touch(user, profile, session, ttl)
 
+    def withdraw(self, user: str) -> list[Change]:
+        return self._backend.withdraw(user)
+
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         return self._backend.expel(session, user)
+
+    def renew(self, session: str, user: str) -> None:
+        self._backend.append(Renew(session))
 
     def recheck(self, user: str) -> None:
         self._backend.append(Recheck(user))
@@ -39,6 +45,9 @@ class MemorySyncStore(SyncStore):
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         return self._backend.online(room, after, limit)
+
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        return self._backend.online_before(room, before, limit)
 
     def status(self) -> StoreStatus:
         return self._backend.status()
@@ -68,16 +77,17 @@ class MemoryStore(Store):
 
     async def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         loop = asyncio.get_running_loop()
+        first = True
         while True:
             waiter = loop.create_future()
             try:
                 batch = self._backend.read(cursor, waiter)
-                if not batch.entries:
+                if not batch.entries and not first:
                     await waiter
                     continue
             finally:
                 self._backend.give_back(waiter)
-            cursor = batch.cursor
+            cursor, first = batch.cursor, False
             yield batch
 
     async def snapshot(self) -> Snapshot:

@@ -30,6 +30,10 @@ CONNECT_TIMEOUT = 1.0
 """Seconds."""
 
 
+OURS = ("decode_responses", "encoding", "encoding_errors", "protocol")
+"""Options of redis-py that would change what the store reads."""
+
+
 class BadAddress(ValueError):
     """An address that cannot be one; the message says why, and never holds the password."""
 
@@ -60,11 +64,14 @@ class Address:
         name, tls, kind, rest = match.groups()
         scheme = f"redis{tls}" if name else "unix"
         try:
-            return cls._parse(kind or "single", shown, scheme, rest)
-        except (ValueError, TypeError) as error:
-            raise BadAddress(
-                f"{shown!r} is no address of a Redis: {_without_passwords(str(error))}"
-            ) from None
+            address = cls._parse(kind or "single", shown, scheme, rest)
+            if not tls:
+                _refuse_tls_options(address, f"{name or 'redis'}s{f'+{kind}' if kind else ''}://")
+            address._try_options()
+        except (ValueError, TypeError, redis.RedisError) as error:
+            reason = re.sub(r".* unexpected keyword argument", "redis-py knows no option", str(error))
+            raise BadAddress(f"{shown!r} is no address of a Redis: {_without_passwords(reason)}") from None
+        return address
 
     @classmethod
     def _parse(cls, kind: str, shown: str, scheme: str, rest: str) -> Address:
@@ -92,6 +99,20 @@ class Address:
         default = 26379 if kind == "sentinel" else 6379
         found = [_host(each, default) for each in hosts.split(",")] if kind != "single" else []
         return cls(kind, shown, found, service or SERVICE, options, sentinel)
+
+    def _try_options(self) -> None:
+        """Make what would be made of the options, without connecting: redis-py looks at them only then.
+
+        Raises TypeError, ValueError or RedisError.
+        """
+        for option in OURS:
+            if option in self.options:
+                raise ValueError(f"{option!r} is not to be set")
+        # The client of a cluster that is not asynchronous connects when it is made.
+        for library in (redis, redis.asyncio) if self.kind != "cluster" else (redis.asyncio,):
+            client = self._client(library, CONNECT_TIMEOUT)
+            if self.kind != "cluster":
+                client.connection_pool.make_connection()
 
     @property
     def secure(self) -> bool:
@@ -145,6 +166,13 @@ class Address:
     def _for_sentinels(self, options: dict[str, Any]) -> dict[str, Any]:
         own = {"username", "password", "db"}
         return {key: value for key, value in options.items() if key not in own} | self.sentinel_options
+
+
+def _refuse_tls_options(address: Address, scheme: str) -> None:
+    """Refuse what would be ignored without TLS, or not understood."""
+    for option in (*address.options, *address.sentinel_options):
+        if option.startswith("ssl_"):
+            raise ValueError(f"{option!r} goes with TLS: {scheme}")
 
 
 def _without_passwords(text: str) -> str:

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from ...core.entries import Change, Entry, Expel, Listing, Profile, Recheck, Report
+from ...core.entries import Change, Entry, Expel, Listing, Profile, Recheck, Renew, Report
 from ...core.replica import Presence
 from ...core.statuses import Status
 from ..base import NodeStatus, StoreStatus
@@ -25,6 +25,7 @@ class Kind(IntEnum):
     LISTING = 2
     RECHECK = 3
     EXPEL = 4
+    RENEW = 5
 
 
 STATUSES = (Status.OFFLINE, Status.AWAY, Status.ONLINE)
@@ -42,7 +43,7 @@ def pack_reports(reports: Iterable[Report]) -> bytes:
     )
 
 
-def pack_entry(entry: Listing | Recheck | Expel) -> bytes:
+def pack_entry(entry: Listing | Recheck | Expel | Renew) -> bytes:
     match entry:
         case Listing(user, profile, was):
             return pack((Kind.LISTING, user, profile, was))
@@ -50,6 +51,8 @@ def pack_entry(entry: Listing | Recheck | Expel) -> bytes:
             return pack((Kind.RECHECK, user))
         case Expel(session):
             return pack((Kind.EXPEL, session))
+        case Renew(session):
+            return pack((Kind.RENEW, session))
 
 
 def unpack_entry(packed: bytes) -> Entry | None:
@@ -63,6 +66,8 @@ def unpack_entry(packed: bytes) -> Entry | None:
             return Recheck(user)
         case [Kind.EXPEL, session]:
             return Expel(session)
+        case [Kind.RENEW, session]:
+            return Renew(session)
         case [Kind.EPOCH, _]:
             return None
         case other:
@@ -94,8 +99,10 @@ def unpack_status(packed: bytes) -> StoreStatus:
     online, touches, log_length, nodes = _unpack(packed)
     return StoreStatus(
         [
-            NodeStatus(name, left / 1000, label, connections, users, behind if behind >= 0 else None)
-            for name, left, label, connections, behind, users in nodes
+            NodeStatus(
+                name, left / 1000, label, connections, users, behind if behind >= 0 else None, leaving == 1
+            )
+            for name, left, label, connections, behind, users, leaving in nodes
         ],
         online,
         touches,

@@ -66,13 +66,15 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
             raise PositionGone(f"{position} is not in the log any more")
     places = list(cursor)
     waiting: dict[int, asyncio.Task[list[RawEntry]]] = {}
+    first = True
     try:
         while True:
-            if len(places) == 1:
+            if len(places) == 1 and not first:
                 parts = [unpacked(places[0].sequence, await calls.read(0, places[0].sequence, wait))]
             else:
                 parts = await _read_all(calls, places)
-            if any(parts):
+            if first or any(parts):
+                first = False
                 places = [
                     Position(place.epoch, place.sequence + len(part))
                     for place, part in zip(places, parts, strict=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from ...core.entries import Change, Expel, Listing, Profile, Recheck
+from ...core.entries import Change, Expel, Listing, Profile, Recheck, Renew
 from ...core.replica import Presence
 from ..base import StoreStatus, SyncStore
 from . import codec
@@ -50,11 +50,17 @@ class RedisSyncStore(SyncStore):
             self._run("touch", self._layout.of(user), user, *profile, session, milliseconds(ttl))
         )
 
+    def withdraw(self, user: str) -> list[Change]:
+        return codec.unpack_changes(self._run("withdraw", self._layout.of(user), user))
+
     def expel(self, session: str, user: str | None = None) -> list[Change]:
         entry = codec.pack_entry(Expel(session))
         known = () if user is None else (user,)
         partition = self._layout.of(session if user is None else user)
         return codec.unpack_changes(self._run("expel", partition, entry, session, *known))
+
+    def renew(self, session: str, user: str) -> None:
+        self._run("append", self._layout.of(user), codec.pack_entry(Renew(session)))
 
     def recheck(self, user: str) -> None:
         self._run("append", self._layout.of(user), codec.pack_entry(Recheck(user)))
@@ -74,12 +80,19 @@ class RedisSyncStore(SyncStore):
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         start = () if after is None else (after,)
+        return self._page(room, limit, *start)[:limit]
+
+    def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
+        return self._page(room, limit, before, "before")[-limit:]
+
+    def _page(self, room: str, limit: int, *where: str) -> list[tuple[str, Presence]]:
+        """Return in name order up to `limit` users of each partition."""
         found: list[tuple[str, Presence]] = []
         for partition in range(self._layout.partitions):
-            answer = self._run("page", partition, room, limit, *start)
+            answer = self._run("page", partition, room, limit, *where)
             users = (user.decode() for user in answer[::2])
             found += zip(users, map(codec.unpack_presence, answer[1::2]), strict=True)
-        return sorted(found, key=lambda row: (row[1].profile.key, row[0]))[:limit]
+        return sorted(found, key=lambda row: (row[1].profile.key, row[0]))
 
     def status(self) -> StoreStatus:
         parts = [

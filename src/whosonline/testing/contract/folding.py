@@ -104,6 +104,13 @@ class FoldingContract:
             after = page[-1][1].profile.key
         assert walked == in_order
         assert [user for user, _ in a.sync.online(SITE, "amy", 2)] == ["ann", "ann b"]
+        back: list[str] = []
+        while page := a.sync.online_before(SITE, back[0] if back else "\U0010ffff", 3):
+            assert len(page) <= 3
+            back[:0] = [user for user, _ in page]
+        assert back == in_order
+        assert [user for user, _ in a.sync.online_before(SITE, "anm", 1)] == ["Zoe"]
+        assert a.sync.online_before("nobody's", "z", 1) == []
 
     async def test_names_may_hold_any_characters(self, cluster: Cluster) -> None:
         a = await cluster.node("a")

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ...core.statuses import SITE, Status
-from ...stores.base import Beat, Store
+from ...stores.base import Beat, NodeInfo, Store
 from ...stores.errors import NodeExpelled
 from .cluster import STEPS, Cluster, log_after, named, present, replay, seen, told
 
@@ -15,6 +15,24 @@ ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
 
 
 class LeaseContract:
+    async def test_who_looks_after_the_site_sees_which_nodes_live_and_which_are_leaving(
+        self, cluster: Cluster
+    ) -> None:
+        a, b = await cluster.node("a"), await cluster.node("b")
+        await a.report([seen("ann"), seen("bob")])
+        for store, label in ((a, "host:1"), (b, "host:2")):
+            await store.beat(NodeInfo(label, 3, (await store.snapshot()).cursor))
+        await a.close(cluster.lease / 2)
+        leaving, lives = sorted(b.sync.status().nodes, key=lambda node: node.label)
+        assert (leaving.label, leaving.leaving, leaving.connections, leaving.users) == ("host:1", True, 0, 2)
+        assert (lives.label, lives.leaving, lives.connections, lives.behind) == ("host:2", False, 3, 0)
+        assert leaving.lease <= cluster.lease / 2 < lives.lease
+        # One that goes on all the same does not leave.
+        await a.open("a", cluster.lease)
+        await a.beat(NodeInfo("host:1", 3, None))
+        assert [node.leaving for node in b.sync.status().nodes] == [False, False]
+        assert b.sync.status().online == 2
+
     async def test_a_node_that_beats_keeps_its_users(self, cluster: Cluster) -> None:
         a = await cluster.node("a")
         await a.report([seen("ann")])

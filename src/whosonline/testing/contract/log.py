@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ...core.entries import Batch, Change, Entry, Expel, Listing, Recheck
+from ...core.entries import Batch, Change, Entry, Expel, Listing, Recheck, Renew
 from ...core.statuses import SITE, Status
 from ...stores.base import Snapshot, Store
 from ...stores.errors import NodeExpelled, PositionGone
@@ -19,8 +19,11 @@ ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
 
 
 async def _next(following: AsyncIterator[Batch]) -> Batch:
+    """Return the next batch that holds anything."""
     async with asyncio.timeout(PATIENCE):
-        return await anext(following)
+        while not (batch := await anext(following)).entries:
+            pass
+    return batch
 
 
 class LogContract:
@@ -38,6 +41,20 @@ class LogContract:
                 followed += (await _next(following)).entries
         assert len(logged) == 6
         assert followed == logged
+
+    async def test_the_first_batch_comes_at_once_and_no_other_is_empty(self, cluster: Cluster) -> None:
+        a = await cluster.node("a")
+        begin = (await a.snapshot()).cursor
+        following = a.follow(begin)
+        async with asyncio.timeout(PATIENCE):
+            assert await anext(following) == Batch((), begin)
+        waiting = asyncio.ensure_future(anext(following))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        logged = await a.report([seen("ann")])
+        async with asyncio.timeout(PATIENCE):
+            assert list((await waiting).entries) == logged
+            assert list((await anext(a.follow(begin))).entries) == logged
 
     async def test_each_batch_says_from_where_to_go_on(self, cluster: Cluster) -> None:
         a = await cluster.node("a")
@@ -81,6 +98,7 @@ class LogContract:
         a.sync.relist("zoe", named("zoe", "Zoë"), None)
         a.sync.relist("zoe", None, "zoe")
         a.sync.recheck("ann")
+        a.sync.renew("another", "ann")
         a.sync.expel("session", "ann")
         left = await a.report([seen("ann", OFFLINE)])
         assert await log_after(a, start) == [
@@ -88,6 +106,7 @@ class LogContract:
             Listing("zoe", named("zoe", "Zoë"), None),
             Listing("zoe", None, "zoe"),
             Recheck("ann"),
+            Renew("another"),
             Expel("session"),
             *left,
         ]

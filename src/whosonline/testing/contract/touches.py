@@ -88,6 +88,19 @@ class TouchContract:
         assert told(await a.report([seen("ann", releases=("session",))])) == [(SITE, "ann", ONLINE)]
         assert await a.report([seen("ann", releases=("session",))]) == []
 
+    async def test_all_touches_of_a_user_can_be_ended_and_nobody_else_s(self, cluster: Cluster) -> None:
+        a = await cluster.node("a")
+        for session, user in (("phone", "ann"), ("laptop", "ann"), ("phone", "bob")):
+            a.sync.touch(user, named(user), session, 10 * cluster.lease)
+        start = (await a.snapshot()).cursor
+        ended = a.sync.withdraw("ann")
+        assert told(ended) == [(SITE, "ann", OFFLINE)]
+        assert await log_after(a, start) == ended
+        assert await present(a) == {"bob": ONLINE}
+        assert a.sync.withdraw("ann") == a.sync.withdraw("nobody") == []
+        await a.report([seen("bob")])
+        assert a.sync.withdraw("bob") == []
+
     async def test_expelling_a_session_ends_its_touch_and_tells_every_node(self, cluster: Cluster) -> None:
         a = await cluster.node("a")
         a.sync.touch("ann", named("ann"), "session", 10 * cluster.lease)

@@ -1,0 +1,83 @@
+/** The search, as one types: the list shows what is found, and the address carries it. */
+
+import { addressOf, fetchPage } from "./pages.js";
+import { setSpan, spanOf } from "./rows.js";
+
+/** Milliseconds from the last letter to the search. */
+const TYPED = 200;
+
+/** Searches without loading the page anew. */
+export class Search {
+  #list;
+  #field;
+  #shown;
+  #due = null;
+  #fetching = null;
+
+  /** @param {(state: object?) => void} shown called when the list shows another search; a state came by Back or Forward */
+  constructor(list, form, shown) {
+    this.#list = list;
+    this.#field = form.elements.q;
+    this.#shown = shown;
+    form.querySelector("button").hidden = true;
+    this.#field.addEventListener("input", () => {
+      clearTimeout(this.#due);
+      this.#due = setTimeout(() => this.#search(), TYPED);
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#search();
+    });
+    addEventListener("popstate", (event) => this.#return(event.state));
+  }
+
+  #search() {
+    clearTimeout(this.#due);
+    const { view, query: before } = this.#list.dataset;
+    const query = this.#field.value.trim().replace(/\s+/g, " ");
+    if (query === before && !this.#fetching) return;
+    const address = addressOf({ view, query });
+    // One step back leads to before the search, however many letters it has.
+    if (before || !query) history.replaceState(null, "", address);
+    else history.pushState(null, "", address);
+    this.#show(address);
+  }
+
+  #return(state) {
+    const query = new URLSearchParams(location.search).get("q") ?? "";
+    if (query === this.#list.dataset.query) return; // another step within the page
+    this.#field.value = query;
+    this.#show(location.href, state);
+  }
+
+  async #show(address, state) {
+    this.#fetching?.abort();
+    const fetching = (this.#fetching = new AbortController());
+    this.#list.setAttribute("aria-busy", "true");
+    this.#list.dataset.fetching = "all";
+    const page = await fetchPage(address, fetching.signal).catch(() => null);
+    if (fetching !== this.#fetching) return; // another search has begun
+    this.#fetching = null;
+    if (!page) {
+      location.assign(address); // the whole page says what is wrong
+      return;
+    }
+    this.#take(page);
+    this.#shown(state);
+  }
+
+  #take(page) {
+    const list = page.getElementById("users");
+    this.#list.replaceChildren(...list.children);
+    this.#list.dataset.query = list.dataset.query;
+    setSpan(this.#list, spanOf(list));
+    this.#list.removeAttribute("aria-busy");
+    delete this.#list.dataset.fetching;
+    document.title = page.title;
+    for (const part of ["#nobody", ".views"]) {
+      const here = document.querySelector(part);
+      here.replaceChildren(...page.querySelector(part).childNodes);
+      here.hidden = page.querySelector(part).hidden;
+    }
+  }
+}

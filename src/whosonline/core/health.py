@@ -1,0 +1,63 @@
+"""Whether the store answers a node, by what the node's loops meet; and how often that is worth a line.
+
+A node talks with the store in several loops. The store is *away* from the first call that fails until every
+loop that has failed since has had an answer of its own:
+
+- Only an answer counts. A loop that has nothing to ask, or is about to ask, knows nothing.
+- An answer to one loop says nothing of another: a full Redis answers who reads, and refuses who writes.
+
+So while nothing answers nobody is told that all is well, whenever the loops try. And it is not said before
+what each of them asks for is there: for the one that follows the log its place in it, or else a snapshot.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+REMIND_AFTER = 60.0
+"""Seconds after which it is said again that the store is away."""
+
+
+class News(Enum):
+    """What a failure is worth saying."""
+
+    AWAY = auto()
+    """The store was there before."""
+    STILL_AWAY = auto()
+    """Nothing was said of it for a while."""
+
+
+class Health:
+    """What the loops of one node have met of late."""
+
+    def __init__(self) -> None:
+        # Loops whose last call failed, with how many in a row.
+        self._failing: dict[str, int] = {}
+        self._away_since = 0.0
+        self._said_at = 0.0
+
+    def failed(self, loop: str, now: float) -> News | None:
+        """Note that a call failed; return what is to be said of it, if anything is."""
+        before = bool(self._failing)
+        self._failing[loop] = self._failing.get(loop, 0) + 1
+        if not before:
+            self._away_since = self._said_at = now
+            return News.AWAY
+        if now - self._said_at >= REMIND_AFTER:
+            self._said_at = now
+            return News.STILL_AWAY
+        return None
+
+    def answered(self, loop: str, now: float) -> float | None:
+        """Note that a call was answered; if the store is back by it, return for how long it was away."""
+        if self._failing.pop(loop, None) is None or self._failing:
+            return None
+        return self.lasted(now)
+
+    def failures(self, loop: str) -> int:
+        """Return how many calls of a loop have failed in a row."""
+        return self._failing.get(loop, 0)
+
+    def lasted(self, now: float) -> float:
+        """Return for how many seconds the store has been away."""
+        return now - self._away_since

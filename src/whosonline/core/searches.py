@@ -1,0 +1,278 @@
+"""Live searches of a room: pages of those present whom a query finds, each kept by what changes.
+
+A room may hold a hundred thousand people. To look through them takes longer than a turn of the loop may, so a
+window is *fed*: some people at a time, in name order, until it has found enough of them. A change then
+costs each window that it concerns next to nothing, and those that it does not concern nothing at all: the
+queries are looked up by the beginnings of the changed user's words, not asked one after the other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from msgspec import UNSET
+
+from .entries import Profile
+from .replica import Place, Replica, place_after
+from .search import fold, haystack, needle, tails
+from .wire import Page, Row
+
+SearchKey = tuple[str, str | None, int, str]
+"""(room, after, limit, search)"""
+
+FEED = 500
+"""People that are looked through at a time: about a millisecond."""
+
+
+class SearchWindow:
+    """A page of the users present in a room whom a query finds, in name order.
+
+    It knows all whom the query finds up to some place: enough for the page, and as many in reserve. While it
+    knows fewer than the page holds it is *hungry*: it has to be fed, and is not published.
+    """
+
+    def __init__(self, room: str, after: str | None, limit: int, search: str) -> None:
+        self.room = room
+        self.after = after
+        self.limit = limit
+        self.search = search
+        self._needle = needle(search)
+        self._published: dict[str, Row] | None = None
+        self._marked: set[str] = set()
+        self.starve()
+
+    @property
+    def key(self) -> SearchKey:
+        return self.room, self.after, self.limit, self.search
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it has to be fed before it can be published."""
+        return not self._at_end and len(self._found) < self.limit
+
+    @property
+    def sated(self) -> bool:
+        """Whether it has been fed enough."""
+        return self._at_end or len(self._found) >= 2 * self.limit
+
+    def starve(self) -> None:
+        """Forget who is found: the room changed in ways unknown."""
+        self._found: list[Place] = []
+        self._places: dict[str, Place] = {}
+        self._known_to = place_after(self.after)
+        self._at_end = False
+
+    def mark(self, user: str) -> None:
+        """Note that a user who is found, or was, came, went or changed."""
+        self._marked.add(user)
+
+    def feed(self, replica: Replica) -> None:
+        """Look through the next people."""
+        room = replica.room(self.room)
+        places = room.places(self._known_to, FEED)
+        for place in places:
+            presence = room.get(place[1])
+            if presence is not None and self._needle in haystack(presence.profile):
+                self._put(place)
+        self._at_end = len(places) < FEED
+        if places:
+            self._known_to = places[-1]
+
+    def begin(self, replica: Replica) -> None:
+        """Take over the present page for the first time."""
+        self._take_over_marked(replica)
+        self._published = self._rows(replica)
+
+    def publish(self, replica: Replica) -> Page | None:
+        """Take over the present page; return what differs, if anything does and it has begun."""
+        self._take_over_marked(replica)
+        old = self._published
+        if old is None or self.hungry:
+            return None
+        new = self._published = self._rows(replica)
+        order = list(new)
+        if old == new:
+            return None
+        return Page(
+            self.room,
+            self.after,
+            self.search,
+            put=[row for user, row in new.items() if old.get(user) != row] or UNSET,
+            drop=[user for user in old if user not in new] or UNSET,
+            order=order if order != [user for user in old if user in new] else UNSET,
+        )
+
+    def full(self) -> Page | None:
+        """Return the published page; None before it has begun."""
+        if self._published is None:
+            return None
+        rows = self._published
+        return Page(self.room, self.after, self.search, reset=True, put=list(rows.values()), order=list(rows))
+
+    def _take_over_marked(self, replica: Replica) -> None:
+        room = replica.room(self.room)
+        for user in self._marked:
+            presence = room.get(user)
+            place = (presence.profile.key, user) if presence is not None else None
+            if presence is None or self._needle not in haystack(presence.profile):
+                place = None
+            self._move(user, place)
+        self._marked.clear()
+        if len(self._found) > 4 * self.limit:
+            self._forget_after(2 * self.limit)
+
+    def _move(self, user: str, place: Place | None) -> None:
+        old = self._places.get(user)
+        if old == place:
+            return
+        if old is not None:
+            del self._found[bisect_left(self._found, self._places.pop(user))]
+        if place is not None and self._knows(place):
+            self._put(place)
+
+    def _knows(self, place: Place) -> bool:
+        return place_after(self.after) < place and (self._at_end or place <= self._known_to)
+
+    def _put(self, place: Place) -> None:
+        if place[1] not in self._places:
+            insort(self._found, place)
+            self._places[place[1]] = place
+
+    def _forget_after(self, count: int) -> None:
+        for _, user in self._found[count:]:
+            del self._places[user]
+        del self._found[count:]
+        self._known_to = self._found[-1]
+        self._at_end = False
+
+    def _rows(self, replica: Replica) -> dict[str, Row]:
+        room = replica.room(self.room)
+        found = ((user, room.get(user)) for _, user in self._found[: self.limit])
+        return {
+            user: Row.of(user, presence.profile, presence.status)
+            for user, presence in found
+            if presence is not None
+        }
+
+
+class RoomSearches:
+    """The searches of one room."""
+
+    def __init__(self) -> None:
+        self._windows: dict[str, set[SearchWindow]] = {}
+        self._lengths: Counter[int] = Counter()
+
+    def __bool__(self) -> bool:
+        return bool(self._windows)
+
+    def __iter__(self) -> Iterator[SearchWindow]:
+        for windows in self._windows.values():
+            yield from windows
+
+    def add(self, window: SearchWindow) -> None:
+        query = fold(window.search)
+        windows = self._windows.setdefault(query, set())
+        if not windows:
+            self._lengths[len(query)] += 1
+        windows.add(window)
+
+    def discard(self, window: SearchWindow) -> None:
+        query = fold(window.search)
+        self._windows[query].discard(window)
+        if not self._windows[query]:
+            del self._windows[query]
+            self._lengths[len(query)] -= 1
+            if not self._lengths[len(query)]:
+                del self._lengths[len(query)]
+
+    def finding(self, profile: Profile) -> Iterator[SearchWindow]:
+        """Yield each window whose query finds a user with these names; one may come twice."""
+        for tail in tails(profile):
+            for length in self._lengths:
+                if length <= len(tail):
+                    yield from self._windows.get(tail[:length], ())
+
+
+class Searches:
+    """All searches that somebody looks at: found by what they ask for, and by whom a change concerns."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.on_hungry: Callable[[], None] = lambda: None
+        """Called when there is something to feed."""
+        self._replica = replica
+        self._windows: dict[SearchKey, SearchWindow] = {}
+        self._rooms: dict[str, RoomSearches] = {}
+        self._hungry: dict[SearchWindow, None] = {}
+        self.marked: set[SearchWindow] = set()
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def window(self, key: SearchKey) -> SearchWindow:
+        """Return the window of a search; a new one has to be fed first."""
+        window = self._windows.get(key)
+        if window is None:
+            window = self._windows[key] = SearchWindow(*key)
+            self._rooms.setdefault(window.room, RoomSearches()).add(window)
+            self._starved(window)
+        return window
+
+    def drop(self, window: SearchWindow) -> None:
+        """Forget a window that nobody looks at any more."""
+        del self._windows[window.key]
+        self._rooms[window.room].discard(window)
+        if not self._rooms[window.room]:
+            del self._rooms[window.room]
+        self._hungry.pop(window, None)
+        self.marked.discard(window)
+
+    def mark(self, room: str, user: str, *profiles: Profile) -> None:
+        """Note that a user came, went or changed, who has, or had, these names."""
+        searches = self._rooms.get(room)
+        if searches is not None:
+            for profile in set(profiles):
+                for window in searches.finding(profile):
+                    window.mark(user)
+                    self.marked.add(window)
+
+    def mark_all(self, room: str) -> None:
+        """Note that a room changed in ways unknown."""
+        for window in self._rooms.get(room, ()):
+            window.starve()
+            self._starved(window)
+
+    def publish(self) -> Iterator[tuple[SearchWindow, Page | None]]:
+        """Publish each window that is marked; what becomes hungry by that is told when it has been fed."""
+        while self.marked:
+            window = self.marked.pop()
+            yield window, window.publish(self._replica)
+            if window.hungry:
+                self._starved(window)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether there is anything to feed."""
+        return bool(self._hungry)
+
+    def feed(self) -> SearchWindow | None:
+        """Feed the window whose turn it is; return it if by that it has begun.
+
+        One that had begun before, and has been fed enough now, is marked.
+        """
+        window = next(iter(self._hungry))
+        del self._hungry[window]
+        window.feed(self._replica)
+        if not window.sated:
+            self._hungry[window] = None  # behind the others: they take turns
+        elif window.full() is not None:
+            self.marked.add(window)
+        else:
+            window.begin(self._replica)
+            return window
+        return None
+
+    def _starved(self, window: SearchWindow) -> None:
+        self._hungry[window] = None
+        self.on_hungry()

@@ -1,0 +1,64 @@
+"""Keeping the words by which users are found: those of each user in the list, and of nobody else.
+
+A word is the rest of a name from the beginning of one of its words on, as searches compare it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router, transaction
+
+from . import directory
+from .core.entries import Profile
+from .core.search import tails
+from .models import LONGEST_KEY, SearchWord
+
+BATCH = 500
+"""Users whose words are written in one transaction."""
+
+
+def write(user: Any, profile: Profile | None, using: str) -> None:
+    """Replace the words of a user, by primary key; without a profile nothing finds the user any more."""
+    _replace({user: profile}, using)
+
+
+def reindex(using: str | None = None) -> Iterator[int]:
+    """Write the words of all users anew; yield after each batch how many users it had.
+
+    Searches go on meanwhile.
+    """
+    using = using or router.db_for_write(SearchWord)
+    for users in _batches(using):
+        _replace(
+            {user.pk: directory.profile(user) if directory.is_listed(user) else None for user in users},
+            using,
+        )
+        yield len(users)
+
+
+def _replace(profiles: dict[Any, Profile | None], using: str) -> None:
+    words = SearchWord.objects.using(using)
+    with transaction.atomic(using=using):
+        words.filter(user__in=list(profiles)).delete()
+        words.bulk_create(_words_of(profiles), batch_size=BATCH)
+
+
+def _words_of(profiles: dict[Any, Profile | None]) -> Iterable[SearchWord]:
+    return [
+        SearchWord(user_id=user, word=word, key=profile.key[:LONGEST_KEY])
+        for user, profile in profiles.items()
+        if profile is not None
+        for word in sorted(tails(profile))
+    ]
+
+
+def _batches(using: str) -> Iterator[list[Any]]:
+    """Yield all users, the unlisted too, in the order of their primary keys."""
+    everybody = get_user_model()._base_manager.using(using).order_by("pk")
+    users = list(everybody[:BATCH])
+    while users:
+        yield users
+        users = list(everybody.filter(pk__gt=users[-1].pk)[:BATCH])

@@ -1,0 +1,79 @@
+"""Asking who is online from Python, in a process that has no copy: when the store is there, and when not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.template import Context, Template
+
+from tests.redis_servers import RedisServer
+from whosonline import presence, runtime
+from whosonline.core.entries import Profile
+from whosonline.core.statuses import Status
+from whosonline.presence import Seen
+
+pytestmark = pytest.mark.django_db
+
+INSTALL = (Path(__file__).parent.parent / "docs" / "install.md").read_text()
+
+
+@pytest.fixture
+def redis(tmp_path: Path, settings: Any) -> Iterator[RedisServer]:
+    """A Redis that is the store of this process, which serves no sockets."""
+    with RedisServer(tmp_path) as server:
+        settings.WHOSONLINE = {"STORE": server.url}
+        runtime.sync_store.cache_clear()
+        yield server
+        runtime.sync_store().close()  # type: ignore[attr-defined]
+    runtime.sync_store.cache_clear()
+
+
+def documented(language: str, about: str) -> str:
+    """Return the one snippet of docs/install.md that holds this."""
+    (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", INSTALL, re.DOTALL) if about in text]
+    return str(found)
+
+
+def test_without_a_copy_the_store_is_asked(redis: RedisServer):
+    ann, bob = (User.objects.create(username=name) for name in ("ann", "bob"))
+    runtime.sync_store().touch(str(ann.pk), Profile("ann", "Ann"), "session", 30)
+    assert presence.statuses([ann.pk, bob.pk]) == {
+        str(ann.pk): Seen(Status.ONLINE, None),
+        str(bob.pk): Seen(Status.OFFLINE, None),
+    }
+    assert presence.online_count() == 1
+
+
+def test_while_the_store_is_away_every_question_raises_one_error_that_is_documented(redis: RedisServer):
+    redis.kill()
+    for ask in (lambda: presence.status(1), lambda: presence.statuses([1, 2]), presence.online_count):
+        with pytest.raises(presence.StoreUnavailable):
+            ask()
+    for question in (presence.status, presence.statuses, presence.online_count):
+        assert "StoreUnavailable" in str(question.__doc__)
+    assert "`presence.StoreUnavailable`" in INSTALL
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_the_documented_list_is_shown_with_and_without_the_store(redis: RedisServer, away: bool):
+    ann, bob = (User.objects.create(username=name) for name in ("ann", "bob"))
+    runtime.sync_store().touch(str(ann.pk), Profile("ann", "Ann"), "session", 30)
+    if away:
+        redis.kill()
+    names: dict[str, Any] = {
+        "render": lambda request, template, context: (template, context),
+        "User": User,
+    }
+    exec(documented("python", "def people("), names)
+    _, context = names["people"](SimpleNamespace())
+    html = Template(documented("html", "in rows %}")).render(Context(context))
+    words = ["unknown", "unknown"] if away else ["online", "offline"]
+    assert re.findall(r'data-status="(\w+)"', html) == words
+    assert re.findall(r">(\w+)</span>", html) == [word.capitalize() for word in words]
+    assert re.findall(r'data-presence-user="(\d+)"', html) == [str(ann.pk), str(bob.pk)]

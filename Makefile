@@ -14,7 +14,7 @@ export PYTHONPATH := src:.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run crowd bench test lint format lock clean
+.PHONY: help run crowd bench test fuzz lint format lock clean
 
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -31,10 +31,14 @@ bench: $(VENV)/dev ## Measure it all with 100,000 sockets, into bench/RESULTS.md
 	@scripts/need redis-server
 	@exec $(BIN)/python -m bench $(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(HOLD),--hold $(HOLD))
 
-test: $(VENV)/dev ## Run all tests; installs Chromium if it is missing and may be installed
-	@scripts/need chromium node redis-server
+test: $(VENV)/dev ## Run all tests; installs Chromium and the like if missing and may be installed
+	@scripts/need chromium node redis-server nginx openssl
 	node --test tests/js/*.test.js
 	$(BIN)/python -m pytest
+
+fuzz: export FUZZ_INPUTS ?= 35000
+fuzz: $(VENV)/dev ## Send the socket more than 100,000 hostile inputs (minutes)
+	$(BIN)/python -m pytest tests/fuzz
 
 lint: $(VENV)/dev ## Check style and types
 	$(BIN)/ruff check .

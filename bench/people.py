@@ -128,7 +128,11 @@ class Person:
 
     async def _request(self, method: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, str]:
         try:
-            async with self._browser.request(method, path, data=fields, allow_redirects=False) as response:
+            # Every browser says so when it sends a form, and over TLS Django insists on it.
+            headers = {"Origin": self._origin} if method == "POST" else None
+            async with self._browser.request(
+                method, path, data=fields, headers=headers, allow_redirects=False
+            ) as response:
                 text = await response.text()
                 if location := response.headers.get("Location"):
                     text = f"to {location}"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "whosonline",
     "lobby",
 ]
@@ -78,6 +80,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "lobby.urls"
@@ -122,6 +125,20 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+
+# Ten failures for one name from one address, then a quarter of an hour of rest: see lobby/throttle.py.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # who is told to wait is not counted, nor waits longer
+AXES_DISABLE_ACCESS_LOG = True
+AXES_HANDLER = "lobby.throttle.Handler"
+AXES_CLIENT_IP_CALLABLE = "lobby.throttle.address"
+AXES_LOCKOUT_CALLABLE = "lobby.throttle.wait"
+AXES_VERBOSE = False
+
 LOGIN_URL = "log_in"
 LOGIN_REDIRECT_URL = "list"
 LOGOUT_REDIRECT_URL = "log_in"

@@ -47,7 +47,7 @@ class SignUp(CreateView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        login(self.request, self.object)
+        login(self.request, self.object, backend="django.contrib.auth.backends.ModelBackend")
         return response
 
 

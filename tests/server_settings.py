@@ -11,4 +11,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 with suppress(ImportError):
     import extra_settings  # noqa: F401  (a test may put it beside the database)
 
+if folder := os.environ.get("STATIC_ROOT"):
+    STATIC_ROOT = folder
+
 WHOSONLINE = LOBBY | json.loads(os.environ.get("WHOSONLINE", "{}"))

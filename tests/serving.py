@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,7 @@ class Server:
                 stderr=output,
                 process_group=0,
             )
-        deadline = time.monotonic() + DEADLINE
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not begin:\n{self.output()}")
-            time.sleep(0.02)
+        until_port_answers(self.port, self._process, self.output)
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> int:
         """End it by a signal; return its exit code."""
@@ -93,6 +89,15 @@ class Server:
         """Return all that it has printed so far."""
         return self._output.read_text() if self._output.exists() else ""
 
+    def open_files(self) -> int:
+        """Return how many files its process has open, sockets included."""
+        return len(os.listdir(f"/proc/{self.process_id}/fd"))
+
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def manage(self, *arguments: str) -> str:
         """Run a command of manage.py beside the server; return what it prints."""
         done = subprocess.run(
@@ -107,12 +112,22 @@ class Server:
             raise RuntimeError(f"manage.py {arguments[0]} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-        except OSError:
-            return False
-        return True
+
+def until_port_answers(port: int, process: subprocess.Popen[bytes], output: Callable[[], str]) -> None:
+    """Wait until somebody listens at a port of this machine, as long as the process runs."""
+    deadline = time.monotonic() + DEADLINE
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not begin:\n{output()}")
+        time.sleep(0.02)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

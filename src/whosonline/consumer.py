@@ -14,13 +14,14 @@ from django.http import parse_cookie
 
 from . import resume
 from .core import wire
+from .core.addresses import AddressFull, Place
 from .core.limits import Strikes, TokenBucket
 from .core.policy import Policy
 from .core.wire import BadMessage, CloseCode, ErrorCode
 from .hub.arrivals import TryLater
 from .hub.connection import EXTENSION, Connection, Write, frame
 from .hub.hub import Hub, NodeFull, SessionEnded, TooManyConnections
-from .origins import origin_allowed
+from .origins import allowed_hosts, origin_allowed
 from .runtime import get_hub
 from .sessions import Visitor, session_name
 
@@ -63,8 +64,10 @@ class PresenceConsumer:
             return
         self._task = asyncio.current_task()
         hub = get_hub()
-        connection = await self._let_in(hub)
+        place = self._enter(hub)
+        connection = None
         try:
+            connection = await self._let_in(hub)
             if connection is not None:
                 await self._read(hub, connection)
         except asyncio.CancelledError:
@@ -74,8 +77,19 @@ class PresenceConsumer:
         finally:
             if connection is not None:
                 hub.close(connection)
+            if place is not None:
+                place.leave()
         if self._closing is not None:
             await self._refuse(self._closing)
+
+    def _enter(self, hub: Hub) -> Place | None:
+        """Count the address in, before it costs anything else; or note why not."""
+        client = self._scope.get("client")
+        try:
+            return hub.addresses.enter(client[0] if client else None)
+        except AddressFull:
+            self._closing = CloseCode.TOO_MANY_CONNECTIONS
+            return None
 
     async def _let_in(self, hub: Hub) -> Connection | None:
         """Answer the handshake and count the visitor in; or note why not.
@@ -92,7 +106,7 @@ class PresenceConsumer:
         asked = hub.now()
         if not _origin_allowed(headers, secure=scope.get("scheme") == "wss"):
             self._closing = CloseCode.NOT_ALLOWED
-        else:
+        elif self._closing is None:
             visitor = await self._visitor(hub, key, session, query.get("resume"))
         offered = wire.SUBPROTOCOL in scope.get("subprotocols", ())
         await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
@@ -208,6 +222,7 @@ def _origin_allowed(headers: dict[bytes, bytes], secure: bool) -> bool:
         _text(headers.get(b"host")),
         secure,
         settings.CSRF_TRUSTED_ORIGINS,
+        allowed_hosts(),
     )
 
 

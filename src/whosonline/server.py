@@ -196,13 +196,18 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     """Return uvicorn's configuration for an application."""
     try:
         import uvicorn
+
+        from .http_protocol import impatient_http
     except ImportError:
-        raise CannotServe("uvicorn is not installed: it comes with this package's extra 'serve'") from None
+        raise CannotServe(
+            "uvicorn or httptools is not installed: they come with this package's extra 'serve'"
+        ) from None
     from .websocket_protocol import protocol
 
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
+        http=impatient_http(policy.request_timeout),
         ws=protocol(),
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,

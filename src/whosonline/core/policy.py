@@ -37,6 +37,8 @@ class Policy:
     """...and gives it up when no answer came for this long."""
     connections_per_user: int = 20
     """Open connections a user may have on one node."""
+    connections_per_address: int = 1000
+    """Open connections one address may have on one node; whole offices, and many phones, share one."""
     message_size: int = 32 * 1024
     """The largest client message, in bytes."""
     message_rate: float = 20.0
@@ -53,6 +55,8 @@ class Policy:
     """Rooms that one connection may have entered."""
     resume: float = 900.0
     """A socket that comes back within so long may spare itself the look-up of its session."""
+    request_timeout: float = 20.0
+    """A peer whose request has not begun and come to the end of its head after this long is cut."""
     connections_per_node: int = 50_000
     """Open connections one node takes; it takes fewer where it may not open as many files."""
     recheck: float = 300.0

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType
 
 from ..core import wire
+from ..core.addresses import Addresses
 from ..core.connections import Connections
 from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck, Renew
 from ..core.follower import Follower
@@ -104,6 +105,7 @@ class Hub:
         self._relisted = Recent[Profile](HANDSHAKE)
         # What was looked up before may not be so any more: something may have been missed.
         self._sure_since = float("-inf")
+        self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self._resumption = Resumption(policy.resume, self._clock)
         self._rechecks = Rechecks(

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import auth
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import is_password_usable, make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections, models, router, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
 
 from ... import directory, words
 from ...models import SearchWord
@@ -157,7 +159,7 @@ class _Sessions:
 
     def __init__(self) -> None:
         self._store = import_module(settings.SESSION_ENGINE).SessionStore
-        self._backend = settings.AUTHENTICATION_BACKENDS[0]
+        self._backend = _backend()
         self._expiry = self._store().get_expiry_date()
         cache = settings.CACHES.get(settings.SESSION_CACHE_ALIAS, {}).get("BACKEND", "")
         if settings.SESSION_ENGINE.endswith(".cache") and any(name in cache for name in VANISHING):
@@ -214,3 +216,9 @@ class _Sessions:
 def _session_key(user: Any) -> str:
     """Return the same key in each run, which only who knows SECRET_KEY could guess."""
     return salted_hmac("whosonline.bench_accounts", str(user.pk), algorithm="sha256").hexdigest()[:32]
+
+
+def _backend() -> str:
+    """Return the backend that finds users in the database; others may only watch who logs in."""
+    paths = list(settings.AUTHENTICATION_BACKENDS)
+    return next((path for path in paths if issubclass(import_string(path), ModelBackend)), paths[0])

@@ -166,6 +166,8 @@ class Node:
         await self._open_once()
         self._to_report.clear()
         reports = self._connections.take_reports()
+        if not reports:
+            self._answered("report")  # what it wanted to tell is so no more
         try:
             while reports:
                 self._events.on_caused(await self._store.report(reports[:REPORT_CHUNK]))

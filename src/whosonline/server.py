@@ -65,12 +65,14 @@ def run(
     host: str,
     port: int,
     listening: Callable[[], None],
+    bound: Callable[[], None] = lambda: None,
     access_log: bool = False,
     trusted_proxies: str | None = None,
 ) -> None:
     """Serve an ASGI application until a signal ends it.
 
     Args:
+        bound: Called once before it, when it is sure that the address is free.
         listening: Called once, when the address is bound.
         trusted_proxies: Addresses, separated by commas, that are believed about who asks, and how.
 
@@ -80,6 +82,7 @@ def run(
     config = configure(application, access_log=access_log, trusted_proxies=trusted_proxies)
     # Bound here and not by uvicorn, which would log the error and exit by itself.
     with _listen(host, port) as listener:
+        bound()
         listening()
         serve_on(listener, config)
 
@@ -90,6 +93,7 @@ def run_workers(
     host: str,
     port: int,
     listening: Callable[[], None],
+    bound: Callable[[], None] = lambda: None,
     spread: bool = False,
     access_log: bool = False,
     trusted_proxies: str | None = None,
@@ -101,6 +105,7 @@ def run_workers(
 
     Args:
         listening: Called once, when all of them accept.
+        bound: Called once before they are started, when it is sure that the addresses are free.
         spread: Give each worker a port of its own, from ``port`` on; otherwise they share it.
         trusted_proxies: Addresses, separated by commas, that are believed about who asks, and how.
 
@@ -113,6 +118,7 @@ def run_workers(
     with ExitStack() as stack:
         ports = range(port, port + count) if spread else [port]
         listeners = [stack.enter_context(_listen(host, each)) for each in ports]
+        bound()
         try:
             ended_by = supervise(work, listeners if spread else listeners * count, listening)
         except WorkerFailed as error:
@@ -187,7 +193,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     try:
         import uvicorn
     except ImportError:
-        raise CannotServe("uvicorn is not installed: pip install 'django-whosonline[serve]'") from None
+        raise CannotServe("uvicorn is not installed: it comes with this package's extra 'serve'") from None
     policy = get_settings().policy
     config = uvicorn.Config(
         application,

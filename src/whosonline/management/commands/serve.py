@@ -12,6 +12,8 @@ from ...runtime import sync_store
 from ...server import CannotServe, load_application, run, run_workers
 from ...stores.errors import StoreRefuses, StoreUnavailable
 
+LAST_PORT = 65535
+
 
 class Command(BaseCommand):
     help = "Serves the site and its sockets with uvicorn, with the settings that matter for sockets."
@@ -63,16 +65,19 @@ class Command(BaseCommand):
 
         if workers < 1:
             raise CommandError(f"--workers must be 1 or more, not {workers}")
+        for each in (port, port + workers - 1 if spread else port):
+            if not 0 <= each <= LAST_PORT:
+                raise CommandError(f"there is no port {each}: the last is {LAST_PORT}")
         if workers > 1 and get_settings().store == MEMORY:
             raise CommandError(
                 f"--workers {workers} needs a store that all share; with the one in memory each would know "
                 "its own visitors only: set WHOSONLINE['STORE'] (for the lobby: REDIS_URL)"
             )
-        self._check_store()
         how: dict[str, Any] = {
             "host": host,
             "port": port,
             "listening": listening,
+            "bound": self._check_store,
             "access_log": access_log,
             "trusted_proxies": forwarded_allow_ips,
         }

@@ -208,6 +208,24 @@ def test_the_line_about_a_store_that_is_away_is_of_whole_sentences(redis: RedisS
         assert ".." not in server.output()
 
 
+def test_a_server_says_at_its_start_what_its_pages_still_lack(tmp_path: Path):
+    server = Server(tmp_path)
+    # As whoever follows the page on running it in production, and forgets half of it.
+    server._environment |= {"DEBUG": "0", "PLAIN_HTTP": "0", "DJANGO_SETTINGS_MODULE": "bare_settings"}
+    (tmp_path / "bare_settings.py").write_text(
+        f"from tests.server_settings import *\nSTATIC_ROOT = {str(tmp_path / 'static')!r}\n"
+    )
+    with server:
+        assert "Plain HTTP is redirected to HTTPS (SECURE_SSL_REDIRECT)" in server.output()
+        assert "PLAIN_HTTP=1" in server.output()
+        assert "manage.py collectstatic" in server.output()
+    server._environment["PLAIN_HTTP"] = "1"
+    server.manage("collectstatic", "--noinput", "--verbosity", "0")
+    (tmp_path / "server.log").unlink()
+    with server:
+        assert server.output().splitlines() == [f"Serving at {server.url}/ (Ctrl-C ends it)"]
+
+
 @pytest.fixture
 def deploy_checks(settings) -> Iterator[Callable[[str], list[str]]]:
     """Returns the ids of what `check --deploy` says of a store."""

@@ -366,9 +366,12 @@ def test_workers_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, wor
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--port", "65536"], "there is no port 65536: the last is 65535"),
-        (["--port", "-1"], "there is no port -1"),
-        (["--port", "65535", "--workers", "2", "--spread"], "there is no port 65536: the last is 65535"),
+        (["--port", "65536"], "cannot listen at 127.0.0.1:65536: the last port is 65535"),
+        (["--port", "-1"], "cannot listen at 127.0.0.1:-1: "),
+        (
+            ["--port", "65535", "--workers", "2", "--spread"],
+            "cannot listen at 127.0.0.1:65536: the last port is 65535",
+        ),
     ],
 )
 def test_a_port_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str):

@@ -66,7 +66,7 @@ class Command(BaseCommand):
                 self.stdout.flush()  # at once, to a file or a pipe too
                 self._say_what_pages_lack()
 
-        _refuse(workers, port, spread)
+        _refuse(workers, host, port, spread)
         how: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -112,13 +112,13 @@ class Command(BaseCommand):
             self.stderr.flush()
 
 
-def _refuse(workers: int, port: int, spread: bool) -> None:
+def _refuse(workers: int, host: str, port: int, spread: bool) -> None:
     """Refuse what cannot be served."""
     if workers < 1:
         raise CommandError(f"--workers must be 1 or more, not {workers}")
     for each in (port, port + workers - 1 if spread else port):
         if not 0 <= each <= LAST_PORT:
-            raise CommandError(f"there is no port {each}: the last is {LAST_PORT}")
+            raise CommandError(f"cannot listen at {host}:{each}: the last port is {LAST_PORT}")
     if workers > 1 and get_settings().store == MEMORY:
         raise CommandError(
             f"--workers {workers} needs a store that all share; with the one in memory each would know "

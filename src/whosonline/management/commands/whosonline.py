@@ -24,8 +24,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        # The name of the argument, for whoever forgets it.
-        commands = parser.add_subparsers(dest="what", required=True, metavar="status")
+        # What there is, for whoever forgets it.
+        commands = parser.add_subparsers(dest="what", required=True, metavar="status|reindex")
         status = commands.add_parser("status", help="nodes, users online, the log")
         status.add_argument("--json", action="store_true", help="print JSON, for other programs")
         commands.add_parser("reindex", help="after bulk_create, update, loaddata or SQL on users: find them")

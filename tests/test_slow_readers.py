@@ -14,8 +14,8 @@ from aiohttp import ClientWebSocketResponse as Socket
 from yarl import URL
 
 from bench import processes
+from bench.frames import masked
 from bench.people import Person
-from bench.readers import masked
 
 from .serving import Server
 from .test_socket import hear

@@ -1,10 +1,13 @@
-"""Many users with live sessions, straight in the project's database: by the pages it would take hours."""
+"""Many users with live sessions in the database of a site that is measured."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from string import ascii_lowercase, digits
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
+
+from .processes import manage
 
 
 class Account(NamedTuple):
@@ -13,39 +16,29 @@ class Account(NamedTuple):
     """The value of a Cookie header."""
 
 
-def make_accounts(count: int) -> list[Account]:
-    """Make users and a session for each; Django must be set up, its sessions kept in the database."""
-    from django.conf import settings
-    from django.contrib import auth
-    from django.contrib.auth.hashers import make_password
-    from django.contrib.auth.models import User
-    from django.contrib.sessions.backends.db import SessionStore
-    from django.contrib.sessions.models import Session
-    from django.utils import timezone
-    from django.utils.crypto import get_random_string
+def environment(folder: Path) -> dict[str, str]:
+    """Return what the lobby's settings need, for a database in a folder."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "lobby.settings",
+        "DATABASE_URL": f"sqlite:///{folder / 'lobby.sqlite3'}",
+        "SECRET_KEY": "only-for-this-run",
+        "DEBUG": "0",
+        "PLAIN_HTTP": "1",
+        "PYTHONPATH": "src:.",
+        "PYTHONWARNINGS": "ignore",  # that no static files are collected: nobody asks for any
+    }
 
-    backend = settings.AUTHENTICATION_BACKENDS[-1]  # those before it only watch who logs in
-    password = make_password(None)  # nobody can log in with it
-    users = [User(username=f"bench-{number:06}", password=password) for number in range(count)]
-    User.objects.bulk_create(users, batch_size=1000)
-    store = SessionStore()
-    expire_date = timezone.now() + timedelta(days=1)
-    sessions = [
-        Session(
-            session_key=get_random_string(32, ascii_lowercase + digits),
-            session_data=store.encode(
-                {
-                    auth.SESSION_KEY: str(user.pk),
-                    auth.BACKEND_SESSION_KEY: backend,
-                    auth.HASH_SESSION_KEY: user.get_session_auth_hash(),
-                }
-            ),
-            expire_date=expire_date,
-        )
-        for user in users
-    ]
-    Session.objects.bulk_create(sessions, batch_size=1000)
-    return [
-        Account(str(user.pk), f"{settings.SESSION_COOKIE_NAME}={session.session_key}")
-        for user, session in zip(users, sessions, strict=True)
-    ]
+
+def make_accounts(count: int, folder: Path, environment: Mapping[str, str]) -> list[Account]:
+    """Make a database in the folder if there is none, and in it so many users, in name order.
+
+    Called again, it lets the sessions of the first so many users begin anew.
+    """
+    file = folder / "cookies.txt"
+    manage(environment, "migrate", "-v0")
+    manage(environment, "bench_accounts", str(count), str(file), "--force", "-v0")
+    database = sqlite3.connect(folder / "lobby.sqlite3")
+    users = database.execute("SELECT id FROM auth_user ORDER BY username LIMIT ?", [count]).fetchall()
+    database.close()
+    cookies = file.read_text().splitlines()
+    return [Account(str(user), cookie) for (user,), cookie in zip(users, cookies, strict=True)]

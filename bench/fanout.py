@@ -19,17 +19,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from .accounts import Account, make_accounts
-from .readers import Readers, ReadersError, masked
+from .accounts import Account, environment, make_accounts
+from .frames import handshake, masked
+from .processes import BenchError, cpu, free_port, memory, running
+from .readers import Readers
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
 
 WARM_UP = 50
 """Sockets opened before memory is first measured: what the first of them make a process load stays loaded."""
@@ -64,19 +65,22 @@ class Result(NamedTuple):
 
 
 def measure(sockets: int, rounds: int) -> Result:
-    """Run it all. Raises ReadersError if a socket is refused or lost, or a frame does not arrive."""
+    """Run it all. Raises BenchError if a socket is refused or lost, or a frame does not arrive."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        accounts = _make_site(folder, sockets)
-        port = _free_port()
-        site = stack.enter_context(_process(sys.executable, "manage.py", "serve", "-v0", f"--port={port}"))
-        _wait_until_up(site, port)
-        watchers = Readers(port, [_handshake(port, account) for account in accounts], _greeting(accounts))
+        surroundings = os.environ | environment(folder)
+        accounts = make_accounts(sockets, folder, surroundings)
+        port = free_port()
+        serve = (sys.executable, "manage.py", "serve", "-v0", f"--port={port}")
+        site = stack.enter_context(running(*serve, environment=surroundings))
+        wait_until_up(site, port)
+        requests = [handshake(port, account.cookie) for account in accounts]
+        watchers = Readers(port, requests, _greeting(accounts))
         stack.callback(watchers.close)
-        memory = _fill(site.pid, watchers, sockets)
+        each = _fill(site.pid, watchers, sockets)
 
         bare_command, bare_name = _bare_command(folder)
-        bare = stack.enter_context(_process(*bare_command, str(sockets)))
+        bare = stack.enter_context(running(*bare_command, str(sockets)))
         assert bare.stdout is not None
         listeners = Readers(int(bare.stdout.readline()), [])
         stack.callback(listeners.close)
@@ -97,65 +101,32 @@ def measure(sockets: int, rounds: int) -> Result:
             round_, frame = _round(site.pid, watchers, sockets, step_away_or_come_back)
             of_site.append(round_)
             of_bare.append(_round(bare.pid, listeners, sockets, write_the_same)[0])
-        return Result(sockets, memory, frame, of_site, of_bare, bare_name)
+        return Result(sockets, each, frame, of_site, of_bare, bare_name)
 
 
 def _fill(pid: int, watchers: Readers, sockets: int) -> float:
     """Open all sockets; return the bytes of memory that each takes in the process."""
     watchers.open(WARM_UP)
     watchers.settle(QUIET)
-    before = _memory(pid)
+    before = memory(pid)
     watchers.open(sockets - WARM_UP)
     watchers.settle(QUIET)
-    return (_memory(pid) - before) / (sockets - WARM_UP)
+    return (memory(pid) - before) / (sockets - WARM_UP)
 
 
 def _round(pid: int, readers: Readers, sockets: int, cause: Callable[[], None]) -> tuple[Round, bytes]:
     """Measure a process from a cause until each socket has its frame; return the frame too."""
     due = readers.received().frames + sockets
-    cpu, began = _cpu(pid), time.monotonic()
+    before, began = cpu(pid), time.monotonic()
     cause()
     received = readers.received(due)
-    cpu = _cpu(pid) - cpu
+    spent = cpu(pid) - before
     if received.frames != due or len(received.last) != 1:
-        raise ReadersError(f"{received.frames - due + sockets} frames of {len(received.last)} kinds came")
-    return Round(cpu / sockets, received.at - began), received.last[0]
+        raise BenchError(f"{received.frames - due + sockets} frames of {len(received.last)} kinds came")
+    return Round(spent / sockets, received.at - began), received.last[0]
 
 
-def _make_site(folder: Path, accounts: int) -> list[Account]:
-    """Make a database, with an account for each socket."""
-    sys.path.insert(0, str(ROOT / "src"))
-    import django
-
-    os.environ.update(
-        DJANGO_SETTINGS_MODULE="lobby.settings",
-        DATABASE_URL=f"sqlite:///{folder / 'lobby.sqlite3'}",
-        SECRET_KEY="only-for-this-run",
-        DEBUG="0",
-        PLAIN_HTTP="1",
-        PYTHONWARNINGS="ignore",  # that no static files are collected: nobody asks for any
-    )
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
-    return make_accounts(accounts)
-
-
-@contextmanager
-def _process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program beside this one, and end it."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
     for _ in range(300):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -163,7 +134,7 @@ def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
         if process.poll() is not None:
             break
         time.sleep(0.1)
-    raise ReadersError("the site did not begin")
+    raise BenchError("the site did not begin")
 
 
 def _bare_command(folder: Path) -> tuple[list[str], str]:
@@ -176,29 +147,6 @@ def _bare_command(folder: Path) -> tuple[list[str], str]:
     return [program], "C"
 
 
-def _handshake(port: int, account: Account) -> bytes:
-    """Return what a browser sends: a server keeps the headers for as long as the socket is open."""
-    lines = [
-        "GET /users/ HTTP/1.1",
-        f"Host: 127.0.0.1:{port}",
-        "Connection: Upgrade",
-        "Pragma: no-cache",
-        "Cache-Control: no-cache",
-        "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-        "Chrome/141.0.0.0 Safari/537.36",
-        "Upgrade: websocket",
-        f"Origin: http://127.0.0.1:{port}",
-        "Sec-WebSocket-Version: 13",
-        "Accept-Encoding: gzip, deflate, br, zstd",
-        "Accept-Language: en-US,en;q=0.9",
-        f"Cookie: csrftoken=QoyrTgsNT5Da5V5cE1tWZ1JCyBCEWEbr; {account.cookie}",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
-        "Sec-WebSocket-Protocol: whosonline.v1",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
 def _greeting(accounts: Sequence[Account]) -> bytes:
     """Return what a page of the list says at first: it watches its users, and its part of the list."""
     users = [account.user for account in accounts[:WATCHED]]
@@ -207,33 +155,14 @@ def _greeting(accounts: Sequence[Account]) -> bytes:
     return b"".join(masked(json.dumps(watch).encode()) for watch in watches)
 
 
-def _cpu(pid: int) -> float:
-    """Return the CPU seconds that a process has used, in all its threads, to the nanosecond."""
-    return time.clock_gettime((~pid << 3) | 2)  # what clock_getcpuclockid(3) returns on Linux
-
-
-def _memory(pid: int) -> int:
-    """Return the bytes of a process's proportional set size."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("Linux tells Pss there")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def report(result: Result) -> str:
     """Return the figures, as a table for RESULTS.md."""
-    name, memory = result.bare_name, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    name, installed = result.bare_name, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     # Round by round: what else runs on the machine then slows both alike.
     ratios = (site.cpu / bare.cpu for site, bare in zip(result.site, result.bare, strict=True))
     return "\n".join(
         [
-            f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+            f"{os.cpu_count()} cores, {installed:.0f} GiB, {platform.system()} {platform.release()}, "
             f"Python {platform.python_version()}. {len(result.site)} rounds: median (least to most). "
             f"The frame: {len(result.frame)} bytes.",
             "",
@@ -269,7 +198,7 @@ def main() -> int:
         )
     try:
         print(report(measure(options.sockets, options.rounds)))
-    except ReadersError as error:
+    except BenchError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

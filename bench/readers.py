@@ -6,9 +6,12 @@ import multiprocessing
 import select
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
+
+from .frames import PING, TEXT, pong, split
+from .processes import BenchError
 
 OPENED_TOGETHER = 50
 """Handshakes under way at once."""
@@ -16,13 +19,6 @@ OPENED_TOGETHER = 50
 NAP = 0.005
 """Seconds between two looks. A frame that wakes its reader costs its writer more than the writing does, and
 the more the slower the writer is; readers on other machines, as a site has them, are woken by nobody here."""
-
-TEXT, PING = 0x81, 0x89
-"""The first bytes of a frame that is whole: those of the two kinds that matter here."""
-
-
-class ReadersError(Exception):
-    """A socket was refused or lost, or what was waited for did not come in time."""
 
 
 class Received(NamedTuple):
@@ -70,7 +66,7 @@ class Readers:
         deadline = time.monotonic() + timeout
         while time.monotonic() - self.received().at < quiet:
             if time.monotonic() > deadline:
-                raise ReadersError(f"frames still come after {timeout:g} s of waiting for quiet")
+                raise BenchError(f"frames still come after {timeout:g} s of waiting for quiet")
             time.sleep(0.1)
 
     def close(self) -> None:
@@ -79,36 +75,14 @@ class Readers:
 
     def _answer(self, timeout: float) -> Received:
         if not self._pipe.poll(timeout):
-            raise ReadersError(f"what was waited for did not come within {timeout:g} s")
+            raise BenchError(f"what was waited for did not come within {timeout:g} s")
         try:
             answer: Received | str = self._pipe.recv()
         except EOFError:
-            raise ReadersError("the process that reads has ended") from None
+            raise BenchError("the process that reads has ended") from None
         if isinstance(answer, str):
-            raise ReadersError(answer)
+            raise BenchError(answer)
         return answer
-
-
-def masked(text: bytes) -> bytes:
-    """Return a client's text frame of less than 64 KiB, with a mask that changes nothing."""
-    if len(text) < 126:
-        return bytes([TEXT, 0x80 | len(text)]) + bytes(4) + text
-    return bytes([TEXT, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text
-
-
-def split(data: bytes) -> Iterator[bytes]:
-    """Return the frames in what a server sent, and last what is left over: the beginning of a frame."""
-    position = 0
-    while len(data) - position >= 2:
-        length, start = data[position + 1], position + 2
-        if length >= 126:
-            start += 2 if length == 126 else 8
-            length = int.from_bytes(data[position + 2 : start], "big")
-        if start > len(data) or start + length > len(data):
-            break
-        yield data[position : start + length]
-        position = start + length
-    yield data[position:]
 
 
 class _Reader:
@@ -172,11 +146,11 @@ class _Process:
         while b"\r\n\r\n" not in answer:
             data = reader.socket.recv(4096)
             if not data:
-                raise ReadersError(f"the handshake ended with {answer!r}")
+                raise BenchError(f"the handshake ended with {answer!r}")
             answer += data
         head, _, reader.rest = answer.partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101 "):
-            raise ReadersError(f"the handshake was answered with {head!r}")
+            raise BenchError(f"the handshake was answered with {head!r}")
         reader.socket.sendall(self._greeting)
 
     def _read_all(self) -> None:
@@ -185,7 +159,7 @@ class _Process:
             reader = self._readers[file]
             data = reader.socket.recv(65536)
             if not data:
-                raise ReadersError("the server closed a socket")
+                raise BenchError("the server closed a socket")
             self._take(reader, data)
 
     def _take(self, reader: _Reader, data: bytes) -> None:
@@ -196,15 +170,15 @@ class _Process:
                 self._at = time.monotonic()
                 reader.last = frame
             elif frame[0] == PING:
-                reader.socket.send(bytes([0x8A, 0x80 | frame[1]]) + bytes(4) + frame[2:])
+                reader.socket.send(pong(frame))
             else:
-                raise ReadersError(f"the server sent {frame!r}")
+                raise BenchError(f"the server sent {frame!r}")
 
 
 def _run(pipe: Connection, port: int, requests: Sequence[bytes], greeting: bytes) -> None:
     try:
         _Process(port, requests, greeting).serve(pipe)
-    except (ReadersError, OSError) as error:
+    except (BenchError, OSError) as error:
         pipe.send(f"{type(error).__name__}: {error}")
     except (EOFError, KeyboardInterrupt):
         pass  # the other side has gone

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import cycle
 from statistics import median, quantiles
 from typing import Any
@@ -35,6 +31,8 @@ from whosonline.stores.redis import Address, RedisStore
 from whosonline.stores.redis.handles import CHUNK
 from whosonline.stores.redis.layout import Layout
 from whosonline.stores.redis.scripts import script
+
+from .processes import redis_server
 
 NODES = 6
 RATE = 200  # changes a second while the way to the replicas is measured
@@ -206,26 +204,6 @@ def _reports(users: Iterable[int], status: Status = Status.ONLINE) -> list[Repor
     return [Report(SITE, user, status, profile) for user, profile in profiles]
 
 
-@contextmanager
-def _redis() -> Iterator[str]:
-    """Run a Redis that keeps nothing, and end it; give its address."""
-    # Debian's redis-tools has the same program under another name.
-    program = shutil.which("redis-server") or shutil.which("redis-check-rdb")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        command = f"redis-server --bind 127.0.0.1 --port {port} --dir {folder} --save".split()
-        process = subprocess.Popen(
-            [*command, ""], executable=program, stdout=subprocess.PIPE, process_group=0
-        )
-        try:
-            assert any(b"Ready to accept" in line for line in process.stdout or ()), "Redis did not begin"
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.kill()
-            process.communicate()
-
-
 def _spread(values: Iterable[float], digits: int) -> str:
     few = sorted(values)
     return f"{median(few):,.{digits}f} ({few[0]:,.{digits}f} to {few[-1]:,.{digits}f})"
@@ -241,9 +219,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=type(default), default=default, help="%(default)s")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so ends what it has begun
-    with _redis() as url:
+    with redis_server() as redis:
         print("| figure: median (least to most) | measured | goal |\n|---|---|---|")
-        asyncio.run(measure(url, options))
+        asyncio.run(measure(redis.url, options))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 
 def count_and_rows(users: Sequence[Any], visitor: Any, invisible: bool) -> tuple[int | None, list[Row]]:
-    """Return how many users are online (None: not known) and a row for each of these users.
+    """Return the figure for how many users are online (None: not known) and a row for each of these users.
 
     Args:
         invisible: Whether the visitor appears offline to others, and so is not counted.
@@ -38,11 +38,11 @@ def count_and_rows(users: Sequence[Any], visitor: Any, invisible: bool) -> tuple
         count += seen[me].status is Status.OFFLINE
         seen[me] = Seen(Status.ONLINE, None)
     rows = [_row(user, seen.get(str(user.pk)), me) for user in users]
-    return (count if seen else None), rows
+    return (presence.shown_count(count) if seen else None), rows
 
 
 def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, list[Row]]:
-    """Return how many users are online and a row for each of these people, who are.
+    """Return the figure for how many users are online and a row for each of these people, who are.
 
     Args:
         visitor: Who looks at the page, and so is online; None for somebody invisible.
@@ -59,7 +59,7 @@ def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, 
         )
         for person in people
     ]
-    return count, rows
+    return presence.shown_count(count), rows
 
 
 def _seen(ids: set[str]) -> tuple[int, dict[str, Seen]]:

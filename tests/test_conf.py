@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -63,6 +65,15 @@ def test_what_cannot_work_is_refused_and_named(settings, values, told):
     assert told in message
     with pytest.raises(ImproperlyConfigured, match=re.escape(told)):
         conf.get_settings()
+
+
+def test_who_lacks_redis_py_is_told_to_install_what_the_package_declares(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "whosonline.stores.redis", None)
+    settings.WHOSONLINE = {"STORE": "redis://host"}
+    ((id, message),) = messages()
+    extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert id == "whosonline.E001"
+    assert [f"pip install '{needed}'" in message for needed in extras["redis"]] == [True]
 
 
 def test_apps_that_are_needed_and_missing_are_named(monkeypatch):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -85,7 +86,8 @@ async def test_the_status_of_a_running_site_is_shown_by_a_command(redis: RedisSe
             assert "CONNECTIONS" in text
         await asyncio.to_thread(server.stop, signal.SIGTERM)
         await asyncio.to_thread(redis.kill)
-        with pytest.raises(RuntimeError, match="CommandError: the store is away"):
+        away = f"CommandError: the store {re.escape(redis.url)} cannot be reached: "
+        with pytest.raises(RuntimeError, match=away):
             await asyncio.to_thread(server.manage, "whosonline", "status")
 
 
@@ -169,6 +171,59 @@ def test_a_wrong_address_of_the_store_is_told_in_a_sentence(
     with pytest.raises(RuntimeError, match=told) as refused:
         server.manage("serve", "--port", str(free_port()))
     assert "Traceback" not in str(refused.value)
+
+
+def test_a_store_that_refuses_is_told_alike_by_every_command(tmp_path: Path):
+    with RedisServer(tmp_path, password="secret") as server:
+        site = Server(tmp_path)
+        site._environment["REDIS_URL"] = server.url.replace(":secret@", "")
+        for command in (("whosonline", "status"), ("serve", "--port", str(free_port()))):
+            with pytest.raises(RuntimeError) as refused:
+                site.manage(*command)
+            last = str(refused.value).splitlines()[-1]
+            assert last == (
+                f"CommandError: the store redis://127.0.0.1:{server.port}/0 refuses: "
+                "Authentication required: the address gives no password"
+            )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_told_before_a_store_that_is_away(
+    redis: RedisServer, tmp_path: Path, workers: str
+):
+    redis.kill()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = Server(tmp_path)
+        with pytest.raises(RuntimeError, match="cannot listen at") as refused:
+            server.manage("serve", "--port", str(taken.getsockname()[1]), "--workers", workers)
+    assert "cannot be reached" not in str(refused.value)
+
+
+def test_the_line_about_a_store_that_is_away_is_of_whole_sentences(redis: RedisServer, tmp_path: Path):
+    redis.kill()
+    with Server(tmp_path, POLICY) as server:
+        assert "refused. Serving without it; statuses are unknown until it is there." in server.output()
+        assert ".." not in server.output()
+
+
+def test_a_server_says_at_its_start_what_its_pages_still_lack(tmp_path: Path):
+    server = Server(tmp_path)
+    # As whoever follows the page on running it in production, and forgets half of it.
+    server._environment |= {"DEBUG": "0", "PLAIN_HTTP": "0", "DJANGO_SETTINGS_MODULE": "bare_settings"}
+    (tmp_path / "bare_settings.py").write_text(
+        f"from tests.server_settings import *\nSTATIC_ROOT = {str(tmp_path / 'static')!r}\n"
+    )
+    with server:
+        assert "Plain HTTP is redirected to HTTPS (SECURE_SSL_REDIRECT)" in server.output()
+        assert "PLAIN_HTTP=1" in server.output()
+        assert "manage.py collectstatic" in server.output()
+    server._environment["PLAIN_HTTP"] = "1"
+    server.manage("collectstatic", "--noinput", "--verbosity", "0")
+    (tmp_path / "server.log").unlink()
+    with server:
+        assert server.output().splitlines() == [f"Serving at {server.url}/ (Ctrl-C ends it)"]
 
 
 @pytest.fixture

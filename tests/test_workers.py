@@ -366,6 +366,25 @@ def test_workers_that_cannot_be_are_refused(monkeypatch: pytest.MonkeyPatch, wor
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["--port", "65536"], "cannot listen at 127.0.0.1:65536: the last port is 65535"),
+        (["--port", "-1"], "cannot listen at 127.0.0.1:-1: "),
+        (
+            ["--port", "65535", "--workers", "2", "--spread"],
+            "cannot listen at 127.0.0.1:65536: the last port is 65535",
+        ),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str):
+    monkeypatch.setattr(serve, "get_settings", lambda: Settings(store="redis://a-store-that-all-share"))
+    monkeypatch.setattr(serve, "run_workers", lambda *args, **options: None)
+    monkeypatch.setattr(serve, "run", lambda *args, **options: None)
+    with pytest.raises(CommandError, match=told):
+        call_command("serve", *arguments, skip_checks=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
         (["--workers", "2"], "http://127.0.0.1:8000/ (2 workers; "),
         (["--workers", "2", "--spread"], "http://127.0.0.1:8000/ http://127.0.0.1:8001/ (2 workers; "),
         (["--spread"], "http://127.0.0.1:8000/ (Ctrl-C"),

@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
 from .conf import MEMORY, get_settings, read_settings, redis_address
-from .stores.errors import StoreUnavailable
+from .stores.errors import StoreRefuses, StoreUnavailable
 
 
 @register(Tags.compatibility)
@@ -135,7 +135,8 @@ def _check_memory_policy(store: str) -> list[CheckMessage]:
     try:
         policy = sync_store().memory_policy()
     except StoreUnavailable as error:
-        return [Warning(f"the store {shown} cannot be reached: {error}", id="whosonline.W006")]
+        how = "refuses" if isinstance(error, StoreRefuses) else "cannot be reached"
+        return [Warning(f"the store {shown} {how}: {error}", id="whosonline.W006")]
     if policy in (None, "noeviction"):
         return []
     return [

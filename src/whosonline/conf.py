@@ -80,8 +80,7 @@ def redis_address(store: str) -> Any:
         from .stores.redis import Address, BadAddress
     except ImportError:
         raise ImproperlyConfigured(
-            "WHOSONLINE['STORE'] is a Redis, and redis-py is not installed: "
-            "pip install 'django-whosonline[redis]'"
+            "WHOSONLINE['STORE'] is a Redis, and redis-py is not installed: pip install 'redis[hiredis]>=6.2'"
         ) from None
     try:
         return Address.parse(store)

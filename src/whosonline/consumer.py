@@ -19,7 +19,7 @@ from .core.limits import Strikes, TokenBucket
 from .core.policy import Policy
 from .core.wire import BadMessage, CloseCode, ErrorCode
 from .hub.arrivals import TryLater
-from .hub.connection import Connection, frame
+from .hub.connection import EXTENSION, Connection, Write, frame
 from .hub.hub import Hub, NodeFull, SessionEnded, TooManyConnections
 from .origins import allowed_hosts, origin_allowed
 from .runtime import get_hub
@@ -48,10 +48,13 @@ class PresenceConsumer:
 
         return application
 
+    __slots__ = ("_closing", "_receive", "_scope", "_send", "_task", "_write")
+
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._write: Write | None = None
         self._task: asyncio.Task[Any] | None = None
         self._closing: CloseCode | None = None
 
@@ -107,10 +110,13 @@ class PresenceConsumer:
             visitor = await self._visitor(hub, key, session, query.get("resume"))
         offered = wire.SUBPROTOCOL in scope.get("subprotocols", ())
         await self._send({"type": "websocket.accept", "subprotocol": wire.SUBPROTOCOL if offered else None})
+        self._write = _settle(scope)
         # Refusals come after the handshake: a browser shows no code for one that failed.
         if visitor is None:
             return None
-        connection = hub.connection(visitor.user, session, key, self._send, self._close, visitor.expires)
+        connection = hub.connection(
+            visitor.user, session, key, self._send, self._close, visitor.expires, self._write
+        )
         idle = query.get("idle") == "1"
         return connection if self._open(hub, connection, visitor, idle=idle, asked=asked) else None
 
@@ -172,6 +178,7 @@ class PresenceConsumer:
                     self._closing = CloseCode.BAD_MESSAGES
                     return
                 await connection.send(frame(wire.encode(error)))
+            event = None  # the next may come in days
 
     def _close(self, code: CloseCode) -> None:
         """End the socket from this side, whatever it is waiting for."""
@@ -197,6 +204,16 @@ def _handle(hub: Hub, connection: Connection, event: Any, policy: Policy) -> wir
     except BadMessage as error:
         return wire.Error(ErrorCode.BAD_MESSAGE, str(error))
     return None
+
+
+def _settle(scope: Any) -> Write | None:
+    """Let the server go of the handshake; return its short way out. Only our own server has one."""
+    frames = (scope.get("extensions") or {}).pop(EXTENSION, None)
+    if frames is None:
+        return None
+    frames["settle"]()
+    write: Write = frames["write"]
+    return write
 
 
 def _origin_allowed(headers: dict[bytes, bytes], secure: bool) -> bool:

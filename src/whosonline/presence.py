@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from . import last_seen, search
+from .core import counts
 from .core.entries import Profile
 from .core.replica import Presence
 from .core.search import matches
@@ -26,6 +27,7 @@ __all__ = [
     "is_invisible",
     "online_count",
     "set_invisible",
+    "shown_count",
     "status",
     "statuses",
 ]
@@ -79,8 +81,16 @@ def status(user: object) -> Seen:
 
 
 def online_count() -> int:
-    """Return how many users are online or away. Raises StoreUnavailable."""
+    """Return how many users are online or away, exactly. Raises StoreUnavailable."""
     return present().count(SITE)
+
+
+def shown_count(count: int) -> int:
+    """Return the figure that people are shown for an online count: beyond 9,999 it has three digits.
+
+    The browser module shows the like; a page that begins with it need not change when it connects.
+    """
+    return counts.shown(count)
 
 
 def is_online(user: object) -> bool:

@@ -34,6 +34,10 @@ BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
 
+UNSENT = 16 * 1024
+"""Bytes that the kernel takes for a peer beyond those that are on their way."""
+
+
 class CannotServe(Exception):
     """Why the site cannot be served, and what to do."""
 
@@ -65,12 +69,14 @@ def run(
     host: str,
     port: int,
     listening: Callable[[], None],
+    bound: Callable[[], None] = lambda: None,
     access_log: bool = False,
     trusted_proxies: str | None = None,
 ) -> None:
     """Serve an ASGI application until a signal ends it.
 
     Args:
+        bound: Called once before it, when it is sure that the address is free.
         listening: Called once, when the address is bound.
         trusted_proxies: Addresses, separated by commas, that are believed about who asks, and how.
 
@@ -80,6 +86,7 @@ def run(
     config = configure(application, access_log=access_log, trusted_proxies=trusted_proxies)
     # Bound here and not by uvicorn, which would log the error and exit by itself.
     with _listen(host, port) as listener:
+        bound()
         listening()
         serve_on(listener, config)
 
@@ -90,6 +97,7 @@ def run_workers(
     host: str,
     port: int,
     listening: Callable[[], None],
+    bound: Callable[[], None] = lambda: None,
     spread: bool = False,
     access_log: bool = False,
     trusted_proxies: str | None = None,
@@ -101,6 +109,7 @@ def run_workers(
 
     Args:
         listening: Called once, when all of them accept.
+        bound: Called once before they are started, when it is sure that the addresses are free.
         spread: Give each worker a port of its own, from ``port`` on; otherwise they share it.
         trusted_proxies: Addresses, separated by commas, that are believed about who asks, and how.
 
@@ -113,6 +122,7 @@ def run_workers(
     with ExitStack() as stack:
         ports = range(port, port + count) if spread else [port]
         listeners = [stack.enter_context(_listen(host, each)) for each in ports]
+        bound()
         try:
             ended_by = supervise(work, listeners if spread else listeners * count, listening)
         except WorkerFailed as error:
@@ -190,12 +200,15 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         from .http_protocol import impatient_http
     except ImportError:
         raise CannotServe(
-            "uvicorn or httptools is not installed: pip install 'django-whosonline[serve]'"
+            "uvicorn or httptools is not installed: they come with this package's extra 'serve'"
         ) from None
+    from .websocket_protocol import protocol
+
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
         http=impatient_http(policy.request_timeout),
+        ws=protocol(),
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,
         # The consumer refuses large messages by name; this bounds what it can be made to hold.
@@ -231,6 +244,10 @@ def _listen(host: str, port: int) -> socket.socket:
             # that waits for the peer. Sockets that are accepted here inherit this.
             unread = int(get_settings().policy.send_timeout * 1000)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Otherwise it queues up to megabytes for a peer that does not read: old changes, which the peer
+            # would read one by one before it learns what is so.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()

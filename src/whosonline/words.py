@@ -22,7 +22,7 @@ BATCH = 500
 
 def write(user: Any, profile: Profile | None, using: str) -> None:
     """Replace the words of a user, by primary key; without a profile nothing finds the user any more."""
-    _replace({user: profile}, using)
+    write_all({user: profile}, using)
 
 
 def reindex(using: str | None = None) -> Iterator[int]:
@@ -32,14 +32,15 @@ def reindex(using: str | None = None) -> Iterator[int]:
     """
     using = using or router.db_for_write(SearchWord)
     for users in _batches(using):
-        _replace(
+        write_all(
             {user.pk: directory.profile(user) if directory.is_listed(user) else None for user in users},
             using,
         )
         yield len(users)
 
 
-def _replace(profiles: dict[Any, Profile | None], using: str) -> None:
+def write_all(profiles: dict[Any, Profile | None], using: str) -> None:
+    """Replace the words of many users, by primary key."""
     words = SearchWord.objects.using(using)
     with transaction.atomic(using=using):
         words.filter(user__in=list(profiles)).delete()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.readers import masked, split
+from bench.frames import masked, split
 from tests.serving import ROOT
 
 

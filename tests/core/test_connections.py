@@ -246,3 +246,18 @@ def test_who_left_after_an_announcement_is_reported_as_gone(connections: Connect
     connections.announce()
     connections.drop(["1"])
     assert told(connections.take_reports()) == [(SITE, "ann", OFFLINE)]
+
+
+def test_it_counts_the_live_ones_and_each_once(connections: Connections) -> None:
+    counts = []
+    open_ann(connections, "1", "2", "3")
+    for step in (
+        lambda: connections.close("1", now=0),
+        lambda: connections.close("1", now=1),
+        lambda: connections.drop(["1", "2", "2"]),
+        lambda: connections.expire(now=9),
+        lambda: connections.close("3", now=9),
+    ):
+        counts.append(connections.count())
+        step()
+    assert [*counts, connections.count()] == [3, 2, 2, 1, 1, 0]

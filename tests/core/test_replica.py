@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whosonline.core import replica as replica_module
 from whosonline.core.entries import Change, Profile
 from whosonline.core.replica import Presence, Replica, State
 from whosonline.core.statuses import SITE, Status
@@ -38,7 +40,7 @@ def test_who_is_not_present_is_offline() -> None:
     assert replica.status(SITE, "ann") is Status.AWAY
     assert replica.status(DOC, "ann") is replica.status(SITE, "bob") is Status.OFFLINE
     assert replica.get(SITE, "bob") is None
-    assert replica.room(DOC).page(None, 10) == []
+    assert list(replica.room(DOC).page(None, 10)) == []
 
 
 def test_a_page_begins_after_a_key_whether_or_not_somebody_has_it() -> None:
@@ -46,10 +48,10 @@ def test_a_page_begins_after_a_key_whether_or_not_somebody_has_it() -> None:
     for user in ("cid", "ann", "bob"):
         replica.apply(change(user))
     room = replica.room(SITE)
-    assert room.page(None, 2) == ["ann", "bob"]
-    assert room.page("ann", 2) == ["bob", "cid"]
-    assert room.page("b", 5) == ["bob", "cid"]
-    assert room.page("cid", 5) == []
+    assert list(room.page(None, 2)) == ["ann", "bob"]
+    assert list(room.page("ann", 2)) == ["bob", "cid"]
+    assert list(room.page("b", 5)) == ["bob", "cid"]
+    assert list(room.page("cid", 5)) == []
 
 
 def test_users_of_one_key_stand_by_id_and_are_skipped_together() -> None:
@@ -57,8 +59,8 @@ def test_users_of_one_key_stand_by_id_and_are_skipped_together() -> None:
     for user in ("2", "1", "10"):
         replica.apply(change(user, key="same"))
     replica.apply(change("0", key="same, longer"))
-    assert replica.room(SITE).page(None, 10) == ["1", "10", "2", "0"]
-    assert replica.room(SITE).page("same", 10) == ["0"]
+    assert list(replica.room(SITE).page(None, 10)) == ["1", "10", "2", "0"]
+    assert list(replica.room(SITE).page("same", 10)) == ["0"]
 
 
 def test_a_renamed_user_moves_to_the_new_place() -> None:
@@ -66,9 +68,9 @@ def test_a_renamed_user_moves_to_the_new_place() -> None:
     for user in ("ann", "bob"):
         replica.apply(change(user))
     replica.apply(change("ann", key="zoe"))
-    assert replica.room(SITE).page(None, 10) == ["bob", "ann"]
+    assert list(replica.room(SITE).page(None, 10)) == ["bob", "ann"]
     replica.apply(change("ann", Status.OFFLINE, key="ann"))
-    assert replica.room(SITE).page(None, 10) == ["bob"]
+    assert list(replica.room(SITE).page(None, 10)) == ["bob"]
 
 
 def test_a_snapshot_replaces_everything_and_tells_what_it_changed() -> None:
@@ -83,7 +85,7 @@ def test_a_snapshot_replaces_everything_and_tells_what_it_changed() -> None:
     changed = replica.replace(state)
     assert sorted(changed) == [(DOC, "ann"), (SITE, "bob"), (SITE, "cid"), (SITE, "dan")]
     assert replica.as_state() == {SITE: state[SITE]}
-    assert replica.room(SITE).page(None, 10) == ["ann", "bob", "dan"]
+    assert list(replica.room(SITE).page(None, 10)) == ["ann", "bob", "dan"]
     assert replica.replace(state) == []
 
 
@@ -95,6 +97,32 @@ def test_a_snapshot_leaves_those_who_are_kept_unless_it_knows_better() -> None:
     changed = replica.replace({SITE: {"bob": presence("bob", Status.AWAY)}}, keep)
     assert sorted(changed) == [(SITE, "bob"), (SITE, "cid")]
     assert replica.as_state() == {SITE: {"ann": presence("ann"), "bob": presence("bob", Status.AWAY)}}
+
+
+@pytest.mark.parametrize("people", [0, 1, 7, 8, 9, 100])
+def test_a_snapshot_that_is_put_in_order_step_by_step_is_in_order(
+    people: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_module, "STEP", 4)
+    names = [f"u{number * 7 % 100:02}" for number in range(people)]
+    replica = Replica()
+    replica.apply(change("u07", Status.AWAY))
+    making = replica.rooms_of({SITE: {name: presence(name) for name in names}, DOC: {"ann": presence("ann")}})
+    assert sum(1 for _ in making) >= people // 4
+    replica.replace({SITE: {name: presence(name) for name in names}, DOC: {"ann": presence("ann")}})
+    assert list(replica.room(SITE).page(None, 200)) == sorted(names)
+    assert replica.count(SITE) == people
+
+
+def test_what_a_snapshot_did_not_change_is_the_same_object_as_before() -> None:
+    replica = Replica()
+    for user in ("ann", "bob"):
+        replica.apply(change(user))
+    before = replica.as_state()[SITE]
+    replica.replace({SITE: {"ann": presence("ann"), "bob": presence("bob", Status.AWAY)}})
+    after = replica.as_state()[SITE]
+    assert after["ann"] is before["ann"]
+    assert after["bob"] == presence("bob", Status.AWAY)
 
 
 def test_a_replica_does_not_change_the_snapshot_it_was_made_from() -> None:
@@ -143,5 +171,5 @@ def test_a_replica_holds_the_last_of_each_in_order(told: list[Change], after: st
         in_order = sorted(present, key=lambda user: (present[user].profile.key, user))
         start = 0 if after is None else bisect_right([present[user].profile.key for user in in_order], after)
         assert replica.as_state().get(room, {}) == present
-        assert replica.room(room).page(after, limit) == in_order[start : start + limit]
+        assert list(replica.room(room).page(after, limit)) == in_order[start : start + limit]
         assert replica.count(room) == len(present)

@@ -124,6 +124,20 @@ def test_a_page_whose_people_leave_is_filled_from_those_behind(scene: Scene) -> 
         assert shown(window) == names[gone + 3 : gone + 6]
 
 
+def test_who_comes_far_behind_does_not_take_the_place_of_those_between(scene: Scene) -> None:
+    names = [f"user{number:03}" for number in range(100)]
+    scene.arrive(*names)
+    window = scene.window("user")
+    scene.feed()
+    scene.arrive("user999")
+    for name in names[:8]:
+        scene.change(name, OFFLINE)
+    scene.published()
+    scene.feed()
+    scene.published()
+    assert shown(window) == names[8:11]
+
+
 def test_a_hungry_page_is_not_told_in_part(scene: Scene) -> None:
     scene.arrive(*(f"user{number:03}" for number in range(100)))
     window = scene.window("user")

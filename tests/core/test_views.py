@@ -6,7 +6,8 @@ from msgspec import UNSET
 from whosonline.core.entries import Change, Listing, Profile
 from whosonline.core.replica import Replica
 from whosonline.core.statuses import SITE, Status
-from whosonline.core.views import Delivery, Views, Watcher
+from whosonline.core.views import Views, Watcher
+from whosonline.core.windows import PageWindow
 from whosonline.core.wire import Directory, Page, Range, Row, Update, UserState
 
 ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
@@ -33,8 +34,8 @@ class Scene:
         return watcher
 
     def published(self, online: int | None = None) -> list[tuple[Update | Directory, list[Watcher]]]:
-        deliveries: list[Delivery] = self.views.publish(UNSET if online is None else online)
-        return [(message, self.views.to(target)) for message, target in deliveries]
+        told = self.views.publish(UNSET if online is None else online)
+        return [(message, self.views.to(target)) for message, target in filter(None, told)]
 
 
 @pytest.fixture
@@ -141,6 +142,84 @@ def test_a_change_beyond_a_full_page_marks_nothing(scene: Scene) -> None:
     scene.views.watch_page(watcher, (SITE, None, 2))
     scene.published()
     scene.change("cid")
+    assert not scene.views.marked
+
+
+def test_a_page_that_grew_is_concerned_by_all_that_it_holds_now(scene: Scene) -> None:
+    watcher = scene.watcher()
+    for user in ("ann", "bob", "cid", "dan"):
+        scene.change(user)
+    scene.views.watch_page(watcher, (SITE, None, 2))
+    scene.change("ann", OFFLINE)
+    scene.published()
+    scene.change("cid", AWAY)
+    ((message, _),) = scene.published()
+    assert message.page.put == [Row("cid", "Cid", "cid", AWAY)]
+
+
+def test_only_pages_that_hold_the_place_of_a_change_are_looked_at(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        scene.change(f"u{number:02}")
+    for start in range(0, 100, 10):
+        scene.views.watch_page(scene.watcher(), (SITE, f"u{start:02}", 5))
+    looked_at = []
+    publish = PageWindow.publish
+    monkeypatch.setattr(
+        PageWindow, "publish", lambda page, replica: looked_at.append(page.after) or publish(page, replica)
+    )
+    scene.change("u12", AWAY)
+    scene.change("u17", AWAY)  # between two pages
+    scene.change("u35", OFFLINE)
+    scene.published()
+    assert sorted(looked_at) == ["u10", "u30"]
+
+
+def test_what_is_marked_while_it_publishes_is_told_now_or_with_the_next(scene: Scene) -> None:
+    watchers = [scene.watcher() for _ in range(2)]
+    for watcher, user in zip(watchers, ("ann", "bob"), strict=True):
+        scene.views.watch_users(watcher, frozenset({user}))
+        scene.change(user)
+    publishing = scene.views.publish(UNSET)
+    assert next(publishing) is None  # the first of the two windows is published
+    for user in ("ann", "bob"):
+        scene.change(user, AWAY)
+    told = [delivery.message.users for delivery in filter(None, publishing)]
+    told += [message.users for message, _ in scene.published()]
+    assert len(told) == 3
+    assert {"ann": UserState(AWAY)} in told
+    assert {"bob": UserState(AWAY)} in told
+
+
+def test_a_page_that_changes_just_after_it_was_looked_at_is_told_by_the_next(scene: Scene) -> None:
+    first, second = scene.watcher(), scene.watcher()
+    for user in ("ann", "bob", "cid", "dan"):
+        scene.change(user)
+    scene.views.watch_page(first, (SITE, None, 2))
+    scene.views.watch_page(second, (SITE, "bob", 2))
+    scene.change("dan", AWAY)
+    publishing = scene.views.publish(UNSET)
+    assert next(publishing) is None  # the first page was looked at: it is not concerned
+    scene.change("ann", AWAY)
+    assert [delivery.message.page.after for delivery in filter(None, publishing)] == ["bob"]
+    ((message, to),) = scene.published()
+    assert (message.page.put, to) == ([Row("ann", "Ann", "ann", AWAY)], [first])
+
+
+@pytest.mark.parametrize("pauses", range(1, 6))
+def test_a_window_that_is_dropped_while_it_publishes_is_told_to_nobody(scene: Scene, pauses: int) -> None:
+    watchers = [scene.watcher() for _ in range(3)]
+    for limit, watcher in enumerate(watchers, 1):
+        scene.views.watch_page(watcher, (SITE, None, limit))
+        scene.views.watch_users(watcher, frozenset({"ann"}))
+    scene.change("ann")
+    publishing = scene.views.publish(1)
+    for _ in range(pauses):
+        next(publishing)
+    for watcher in watchers:
+        scene.views.part(watcher)
+    assert list(filter(None, publishing)) == []
     assert not scene.views.marked
 
 

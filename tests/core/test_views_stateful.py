@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import settings
@@ -15,7 +16,7 @@ from whosonline.core.entries import Change, Listing, Profile
 from whosonline.core.replica import Presence, Replica
 from whosonline.core.search import matches
 from whosonline.core.statuses import SITE, Status
-from whosonline.core.views import Views, Watcher
+from whosonline.core.views import Delivery, Views, Watcher
 from whosonline.core.windows import DirectoryWindow
 from whosonline.core.wire import Directory, Range, Update, encode
 from whosonline.testing.client import ClientState, ask, in_name_order, merge
@@ -33,6 +34,20 @@ queries = st.sampled_from(["", "a", "B", "c", "some"])
 searches.FEED = 2  # so that windows are told in several steps
 
 
+# What may happen in a pause of a flush: a rule and its arguments, or nothing.
+happenings = st.one_of(
+    st.tuples(st.none()),
+    st.tuples(st.just("change"), st.lists(changes, min_size=1, max_size=2)),
+    st.tuples(st.just("watch_users"), clients, st.none() | st.sets(users)),
+    st.tuples(st.just("watch_page"), clients, rooms, bounds, st.integers(1, 5), st.booleans()),
+    st.tuples(st.just("watch_search"), clients, rooms, bounds, st.integers(1, 5), queries),
+    st.tuples(st.just("watch_directory"), clients, bounds, bounds, queries, st.booleans()),
+    st.tuples(st.just("reconnect"), clients),
+    st.tuples(st.just("list_changes"), users, st.none() | profiles),
+    st.tuples(st.just("log_is_read")),
+)
+
+
 class Client(Watcher):
     """A connection, and what the client at its other end makes of what it is told."""
 
@@ -40,8 +55,10 @@ class Client(Watcher):
         super().__init__()
         self.state = ClientState()
 
-    def take(self, message: Update | Directory) -> None:
-        self.state = merge(self.state, json.loads(encode(message)))
+    def take(self, message: Update | Directory | dict[str, Any]) -> None:
+        if not isinstance(message, dict):
+            message = json.loads(encode(message))
+        self.state = merge(self.state, message)
 
 
 class ViewsMachine(RuleBasedStateMachine):
@@ -109,10 +126,10 @@ class ViewsMachine(RuleBasedStateMachine):
             self.database[user] = profile
         self.unread.append(Listing(user, profile, was.key if was is not None else None))
 
-    @precondition(lambda self: self.unread)
     @rule()
     def log_is_read(self) -> None:
-        self.views.mark_listing(self.unread.pop(0))
+        if self.unread:
+            self.views.mark_listing(self.unread.pop(0))
 
     # What clients ask for
 
@@ -186,22 +203,44 @@ class ViewsMachine(RuleBasedStateMachine):
                 assert isinstance(watcher, Client)
                 watcher.take(window.full())
 
+    @rule(counted=st.booleans(), slow=st.sets(clients), meanwhile=st.lists(happenings, max_size=8))
+    def flush_in_slices(self, counted: bool, slow: set[int], meanwhile: list[Any]) -> None:
+        """Something happens in each pause of a flush, and is told by this flush or the next."""
+        for _ in self._publish_and_send(counted, slow):
+            if meanwhile:
+                name, *arguments = meanwhile.pop(0)
+                if name is not None:
+                    getattr(self, name)(*arguments)
+
     @rule(counted=st.booleans(), slow=st.sets(clients))
     def flush(self, counted: bool, slow: set[int]) -> None:
+        for _ in self._publish_and_send(counted, slow):
+            pass
+        self._check_all()
+
+    def _publish_and_send(self, counted: bool, slow: set[int]) -> Iterator[None]:
         """Publish; those who are slow miss it, and get the full state later."""
         if counted:
             self.online = self.replica.count(SITE)
-        for message, target in self.views.publish(self.online if counted else UNSET):
-            for watcher in self.views.to(target):
-                assert isinstance(watcher, Client)
-                if self.clients.index(watcher) not in slow:
-                    watcher.take(message)
+        for delivery in self.views.publish(self.online if counted else UNSET):
+            if delivery is not None:
+                yield from self._send_to_all(delivery, slow)
+            yield
         for client in slow:
             self._tell_full(client)
             window = self.clients[client].directory
             if window is not None and window.loaded:
                 self.clients[client].take(window.full())
-        self._check_all()
+
+    def _send_to_all(self, delivery: Delivery, slow: set[int]) -> Iterator[None]:
+        message, target = delivery
+        encoded = json.loads(encode(message))
+        for watcher in self.views.to(target):
+            assert isinstance(watcher, Client)
+            if watcher.view is target or watcher.directory is target:
+                if self.clients.index(watcher) not in slow:
+                    watcher.take(encoded)
+                yield
 
     @rule()
     def the_node_catches_up(self) -> None:

@@ -122,24 +122,31 @@ class TestPageWindow:
 
     def test_it_is_concerned_by_places_from_its_start_to_its_last_row(self, replica: Replica) -> None:
         window = PageWindow(SITE, "bob", 2, replica)
-        concerns = {key: window.concerns((key, "7")) for key in ("ann", "bob", "boc", "cid", "dam", "dao")}
+        concerns = {key: window.concerned([(key, "7")]) for key in ("ann", "bob", "boc", "cid", "dam", "dao")}
         assert concerns == {"ann": False, "bob": False, "boc": True, "cid": True, "dam": True, "dao": False}
-        assert window.concerns(("dan", "dan"))
+        assert window.concerned([("dan", "dan")])
+
+    def test_it_is_concerned_when_one_of_many_places_is_within_it(self, replica: Replica) -> None:
+        window = PageWindow(SITE, "bob", 1, replica)
+        before, behind = [("ann", "7"), ("bob", "bob")], [("dan", "dan"), ("zoe", "7")]
+        assert not window.concerned([*before, *behind])
+        assert window.concerned([*before, ("cid", "cid"), *behind])
+        assert not window.concerned([])
 
     def test_a_page_that_is_not_full_is_concerned_by_all_that_follows(self, replica: Replica) -> None:
         window = PageWindow(SITE, "bob", 3, replica)
-        assert window.concerns(("zoe", "7"))
+        assert window.concerned([("zoe", "7")])
         self.put(replica, "eve")
         window.publish(replica)
-        assert not window.concerns(("zoe", "7"))
+        assert not window.concerned([("zoe", "7")])
 
     def test_a_last_row_whose_name_is_its_key_ends_the_page_too(self) -> None:
         replica = Replica()
         replica.apply(Change(SITE, "1", Status.ONLINE, Profile("Ann", "Ann"), 0.0))
         window = PageWindow(SITE, None, 1, replica)
         assert window.full().put == [Row("1", "Ann", None, Status.ONLINE)]
-        assert window.concerns(("Ann", "1"))
-        assert not window.concerns(("Ann", "2"))
+        assert window.concerned([("Ann", "1")])
+        assert not window.concerned([("Ann", "2")])
 
 
 def listed(user: str, was: str | None = None, name: str | None = None) -> Listing:

@@ -147,6 +147,15 @@ async def test_a_node_that_has_not_read_the_store_is_not_ready_and_then_is(world
     assert hub.replica.count(SITE) == 2
 
 
+async def test_who_came_and_went_before_the_store_was_there_holds_up_nothing(world: World):
+    store, hub, bob = await cold_node(world)
+    bob.close()
+    await world.clock.advance(30)
+    store.away = False
+    await world.clock.advance(10)
+    assert hub.ready
+
+
 async def test_a_page_that_comes_between_the_start_and_the_snapshot_is_told_that_all_is_well_after_it(
     world: World,
 ):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
+from types import SimpleNamespace
 
 from whosonline.core.entries import Profile
+from whosonline.core.statuses import SITE
 from whosonline.hub import fanout
 from whosonline.testing.clock import settle
 
@@ -61,6 +64,57 @@ async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
         await world.clock.advance(0.1)
     told = [message["online"] for message in tab.take()]
     assert told == [2, 11, 21]
+
+
+async def test_a_large_count_is_told_with_three_digits_and_only_when_these_change(world: World):
+    for number in range(10_000):
+        world.sync.touch(f"u{number}", Profile(f"u{number}", ""), "s", 1000)
+    hub = await world.node()
+    tab = Tab(hub, "bob", "session of bob")
+    hub.open(tab.connection, Profile("bob", "Bob"), touched=False)
+    assert tab.take()[0]["online"] == 10_000
+    for number in range(74):
+        world.sync.touch(f"v{number}", Profile(f"v{number}", ""), "s", 1000)
+        await world.clock.advance(1)
+    assert [message["online"] for message in tab.take()] == []
+    world.sync.touch("w", Profile("w", ""), "s", 1000)
+    await world.clock.advance(1)
+    assert [message["online"] for message in tab.take()] == [10_100]
+
+
+async def test_who_was_told_another_count_is_set_right_and_nobody_else(world: World):
+    hub = await world.node(grace=0)
+    bob = await world.tab(hub, "bob")
+    ann = await world.tab(hub, "ann")
+    bob.take()
+    arrive(hub, "dan")
+    await settle()
+    assert [message["online"] for message in bob.take()] == [3]  # and the next count is not due
+    cy = arrive(hub, "cy")
+    ann.close()
+    await settle()
+    assert [message["online"] for message in cy.take()] == [4]
+    await world.clock.advance(2)
+    assert [message["online"] for message in cy.take()] == [3]
+    assert bob.take() == []
+
+
+async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_most(
+    world: World, monkeypatch
+):
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(5)]
+    seconds = count()
+    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    arrive(hub, "ann")
+    await world.clock.advance(0.1)
+    began, told = next(seconds), [tab.take() for tab in tabs]
+    assert all(told)
+    arrive(hub, "cy")
+    await world.clock.advance(20 * (began - 10))
+    assert not any("online" in message for tab in tabs for message in tab.take())
+    await world.clock.advance(20 * began)
+    assert [tab.take("update")[-1]["online"] for tab in tabs] == [7] * 5
 
 
 async def test_a_page_stays_in_name_order_and_within_its_limit(world: World):
@@ -144,6 +198,59 @@ async def test_who_stops_watching_one_of_two_during_a_long_flush_misses_nothing_
     await world.clock.advance(1)
     pages = [message["page"] for message in second.take() if "page" in message]
     assert "ann" in pages[-1]["order"]
+
+
+async def test_many_windows_are_published_in_several_turns_of_the_loop(world: World, monkeypatch):
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(5)]
+    for tab in tabs:
+        await tab.say(f'{{"type":"watch","users":["ann","{tab.connection.user}"]}}')
+        tab.take()
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    hub._node._store.sync.touch("ann", Profile("ann", "Ann"), "s", 100)
+    turns = 0
+    async with asyncio.timeout(10):
+        while hub.replica.count(SITE) != 6:
+            await asyncio.sleep(0)
+        while not any(tab.take() for tab in tabs):
+            await asyncio.sleep(0)
+            turns += 1
+    assert turns >= len(tabs)
+
+
+async def test_a_change_that_nobody_looks_at_holds_up_no_other(world: World):
+    hub = await world.node()
+    people = {user: arrive(hub, user) for user in ("a1", "a2", "m1", "z1", "z2")}
+    tabs = [await world.tab(hub, user) for user in ("a3", "z3")]
+    for tab, after in zip(tabs, ("a", "z"), strict=True):
+        await tab.say(f'{{"type":"watch","room":"site","after":"{after}","limit":2}}')
+        tab.take()
+    await world.clock.advance(1)
+    for user in ("m1", "z1"):
+        await people[user].say('{"type":"idle"}')
+        await world.clock.advance(0.01)  # much less than a tick
+    (update,) = tabs[1].take()
+    assert update["page"]["put"][0]["status"] == "away"
+
+
+async def test_everybody_is_told_once_that_the_store_is_away_in_slices(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
+    hub._fanout.set_away(True)
+    told = [len(tab.take("notice")) for tab in tabs]
+    assert told == [1, 0, 0]
+    tabs[1].close()
+    late = arrive(hub, "ann")
+    await world.clock.advance(1)
+    assert [message["state"] for message in tabs[2].take("notice")] == ["degraded"]
+    assert late.take("notice")[-1]["state"] == "degraded"
+    for degraded in (False, True, False):
+        hub._fanout.set_away(degraded)
+    await world.clock.advance(5)
+    for tab in (tabs[0], tabs[2], late):
+        assert tab.take("notice")[-1]["state"] == "ok"
+    assert (tabs[1].take("notice"), tabs[2].take("notice")) == ([], [])
 
 
 async def test_connections_that_watch_the_same_share_one_window(world: World):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from whosonline.core.entries import Profile
+from whosonline.core import replica
+from whosonline.core.entries import Position, Profile
+from whosonline.core.replica import Presence
+from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import BadMessage, CloseCode
 from whosonline.hub.hub import RECHECK_DELAY, SessionEnded, TooManyConnections
+from whosonline.stores.base import Snapshot
 from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle
 
@@ -176,7 +182,7 @@ async def test_who_was_looked_up_before_a_gap_in_the_log_is_looked_up_once_more(
     hub = await world.node()
     await world.tab(hub, "bob")
     asked = hub.now()
-    hub.on_snapshot(await MemoryStore(world.backend).snapshot())
+    await hub.on_snapshot(await MemoryStore(world.backend).snapshot())
     await settle()
     world.people.refused.add("ann")
     tab = await world.tab(hub, "ann", asked=asked)
@@ -362,3 +368,18 @@ async def test_a_page_that_comes_back_while_nobody_is_at_it_shows_nobody_anythin
     hub.open(again.connection, Profile("ann", "Ann"), touched=False, idle=True)
     await world.clock.advance(20)
     assert statuses(tab.take()) == []
+
+
+async def test_a_large_snapshot_lets_the_loop_have_its_turns(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica, "STEP", 1)
+    hub = await world.node()
+    people = {f"u{number}": Presence(Status.ONLINE, Profile(f"u{number}", "")) for number in range(10)}
+    taking = asyncio.create_task(hub.on_snapshot(Snapshot((Position("e", 0),), {SITE: people}, 0.0)))
+    turns = 0
+    while not taking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > len(people)
+    assert hub.replica.count(SITE) == len(people)

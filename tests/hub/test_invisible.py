@@ -85,6 +85,15 @@ async def test_a_welcome_tells_the_invisible_that_they_are_and_counts_them_out(w
     assert world.people.tokens[welcome["resume"]].invisible
 
 
+async def test_a_new_page_that_knows_of_the_switch_first_tells_the_others_of_its_user(world: World):
+    hub = await world.node()
+    ann = await world.tab(hub, "ann")
+    await world.tab(hub, "ann", invisible=True)
+    assert [told for told in ann.take() if told["type"] == "visibility"] == [
+        {"type": "visibility", "invisible": True}
+    ]
+
+
 async def test_a_log_in_that_still_counts_ends_when_its_user_becomes_invisible(world: World):
     hub = await world.node()
     tab = await watcher(world, hub)

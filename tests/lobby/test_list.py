@@ -61,6 +61,13 @@ def test_statuses_are_right_at_load(visitor: Client) -> None:
     assert count(page) == "3"
 
 
+def test_a_large_count_is_shown_as_the_socket_tells_it(
+    visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "online_count", lambda: 12_345)
+    assert count(get(visitor)) == "12300"
+
+
 def test_every_mark_that_is_kept_live_names_its_user(visitor: Client, ann: User) -> None:
     row = rows(get(visitor))["ann"]
 

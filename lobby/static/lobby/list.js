@@ -22,6 +22,7 @@ function start() {
       scroll.stop();
       if (state?.offset === undefined) scrollTo({ top: 0, behavior: "instant" });
       else place.restore(state);
+      place.write(); // a scroll just before may have written the address of what was shown then
       live.restart();
       scroll.check();
     });

@@ -47,6 +47,7 @@ class Connections:
     def __init__(self, grace: float) -> None:
         self._grace = grace
         self._all: dict[Hashable, Connection] = {}
+        self._live = 0
         self._by_user: dict[str, list[Hashable]] = {}
         self._by_session: dict[str, list[Hashable]] = {}
         self._profiles: dict[str, Profile] = {}
@@ -83,6 +84,7 @@ class Connections:
         if id in self._all:
             raise ValueError(f"connection {id!r} is open already")
         self._all[id] = Connection(user, session, idle)
+        self._live += 1
         self._by_user.setdefault(user, []).append(id)
         self._by_session.setdefault(session, []).append(id)
         self.rename(user, profile)
@@ -96,6 +98,7 @@ class Connections:
         if connection is None or not connection.live:
             return
         connection.live = False
+        self._live -= 1
         self._lingering.append((now + self._grace, id))
 
     def set_idle(self, id: Hashable, idle: bool) -> None:
@@ -165,7 +168,7 @@ class Connections:
 
     def count(self) -> int:
         """Return how many connections are live."""
-        return sum(connection.live for connection in self._all.values())
+        return self._live
 
     def is_invisible(self, user: str) -> bool:
         """Return whether a user is here, and shown to others as offline."""
@@ -255,6 +258,7 @@ class Connections:
 
     def _forget(self, id: Hashable) -> None:
         connection = self._all.pop(id)
+        self._live -= connection.live
         _remove(self._by_session, connection.session, id)
         _remove(self._by_user, connection.user, id)
         if connection.user not in self._by_user:

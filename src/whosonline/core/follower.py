@@ -9,7 +9,7 @@ user has left one node says nothing in the meantime: another may hold the user, 
 from __future__ import annotations
 
 from .entries import Change, Cursor
-from .replica import Presence, Replica, State
+from .replica import Presence, Replica, Room, State, at_once
 from .statuses import Status
 
 Pair = tuple[str, str]
@@ -27,15 +27,21 @@ class Follower:
         self.epoch: tuple[str, ...] | None = None
         """What the last snapshot was of; None before the first."""
 
-    def take_over(self, cursor: Cursor, state: State) -> list[Pair]:
-        """Take over a snapshot; return what changed by it."""
+    def take_over(self, cursor: Cursor, state: State, rooms: dict[str, Room] | None = None) -> list[Pair]:
+        """Take over a snapshot; return what changed by it.
+
+        Args:
+            rooms: Those of the state, if they have been made already.
+        """
         epoch = _epoch(cursor)
         if self.epoch is not None and epoch != self.epoch:
             self._before = set(self._replica.pairs())
         self.epoch = epoch
         # Whom the new epoch holds already is not waited for.
         self._held = {(room, user) for room, user in self._before if user not in state.get(room, {})}
-        return self._replica.replace(state, self._held)
+        if rooms is None:
+            rooms = at_once(self._replica.rooms_of(state))
+        return self._replica.take_over(rooms, self._held)
 
     def apply(self, change: Change) -> Presence | None:
         """Take over an entry of the log; return what was known of the user before."""

@@ -3,7 +3,8 @@
 A node talks with the store in several loops. The store is *away* from the first call that fails until every
 loop that has failed since has had an answer of its own:
 
-- Only an answer counts. A loop that has nothing to ask, or is about to ask, knows nothing.
+- Only an answer counts. A loop that is about to ask again knows nothing; one that has nothing to ask any more
+  is as good as answered.
 - An answer to one loop says nothing of another: a full Redis answers who reads, and refuses who writes.
 
 So while nothing answers nobody is told that all is well, whenever the loops try. And it is not said before

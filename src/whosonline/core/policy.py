@@ -26,7 +26,7 @@ class Policy:
     tick: float = 0.1
     """The least time between two flushes of changes; the first after a quiet spell goes at once."""
     count_interval: float = 1.0
-    """The least time between two messages about the online count alone."""
+    """The least time between two messages about the online count alone; it stretches where they take long."""
     send_timeout: float = 40.0
     """A connection that has not taken a frame for this long is closed."""
     idle_after: float = 300.0

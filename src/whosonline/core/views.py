@@ -7,19 +7,19 @@ windows themselves are shared between views. Directory windows are apart, since 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from .entries import Change, Listing
+from .pages import PageKey, RoomPages
 from .replica import Presence, Replica
 from .searches import Searches, SearchKey, SearchWindow
 from .statuses import SITE
 from .windows import DirectoryWindow, PageWindow, UsersWindow, state_of
 from .wire import Directory, Page, Range, Update, UserState
 
-PageKey = tuple[str, str | None, int]
-"""(room, after, limit)"""
+W = TypeVar("W")
 
 AnyPage = PageWindow | SearchWindow
 
@@ -68,10 +68,11 @@ class Views:
         self._views_of: dict[UsersWindow | AnyPage, set[View]] = {}
         self._users: dict[frozenset[str], UsersWindow] = {}
         self._watching: dict[str, set[UsersWindow]] = {}
-        self._pages: dict[str, dict[PageKey, PageWindow]] = {}
+        self._pages: dict[str, RoomPages] = {}
         self.searches = Searches(replica)
         self._ranges: dict[Range, DirectoryWindow] = {}
         self._looking: dict[DirectoryWindow, dict[Watcher, None]] = {}
+        self._changed_rooms: set[RoomPages] = set()
         self._marked_users: set[UsersWindow] = set()
         self._marked_pages: set[PageWindow] = set()
         self._marked_ranges: set[DirectoryWindow] = set()
@@ -153,12 +154,12 @@ class Views:
         profiles = (change.profile,) if before is None else (change.profile, before.profile)
         self.searches.mark(change.room, change.user, *profiles)
         pages = self._pages.get(change.room)
-        if pages:
-            places = {(change.profile.key, change.user)}
-            if before is not None:
-                places.add((before.profile.key, change.user))
-            for place in places:
-                self._marked_pages.update(page for page in pages.values() if page.concerns(place))
+        if pages is not None:
+            concerns = pages.note((change.profile.key, change.user))
+            if before is not None and before.profile.key != change.profile.key:
+                concerns |= pages.note((before.profile.key, change.user))
+            if concerns:
+                self._changed_rooms.add(pages)
 
     def mark_user(self, user: str) -> None:
         """Note that a user's status or last-seen time may have changed."""
@@ -174,7 +175,10 @@ class Views:
         for room, user in pairs:
             if room == SITE:
                 self.mark_user(user)
-            self._marked_pages.update(self._pages.get(room, {}).values())
+            pages = self._pages.get(room)
+            if pages is not None:
+                pages.note_everywhere()
+                self._changed_rooms.add(pages)
 
     def mark_listing(self, listing: Listing) -> None:
         """Note an entry about the list of all users."""
@@ -189,29 +193,59 @@ class Views:
     @property
     def marked(self) -> bool:
         """Whether there may be something to publish."""
-        return bool(self._marked_users or self._marked_pages or self._marked_ranges or self.searches.marked)
+        return bool(
+            self._changed_rooms
+            or self._marked_users
+            or self._marked_pages
+            or self._marked_ranges
+            or self.searches.marked
+        )
 
-    def publish(self, online: int | UnsetType) -> list[Delivery]:
+    def publish(self, online: int | UnsetType) -> Iterator[Delivery | None]:
         """Publish all that is marked; return one message for each view that it changed.
+
+        A None stands between the messages wherever the caller may pause. While it pauses anything may happen:
+
+        - What is marked then is published by this call if the turn of its window is still to come, otherwise
+          by the next. It is never lost: a mark is taken away just before its window reads the present.
+        - Who joins a view, or moves to another, is told the full published state by the hub. If the message
+          of this publication still comes after it, it says again what the full state said.
+        - Who leaves a view is no more found when the view's turn comes; a window that nobody looks at any
+          more is not published, and one that is made meanwhile begins with the present.
+
+        All windows are published before the first message, so that a view whose two windows both changed
+        gets one message. Only one publication may be under way.
 
         Args:
             online: The new online count, for everybody; UNSET if it is not to be told now.
         """
-        users = {window: window.publish(self.state) for window in self._marked_users}
-        pages: dict[AnyPage, Page | None] = {
-            window: window.publish(self._replica) for window in self._marked_pages
-        }
-        pages.update(self.searches.publish())
-        directories = [(window, window.publish()) for window in self._marked_ranges]
-        self._marked_users.clear()
-        self._marked_pages.clear()
-        self._marked_ranges.clear()
-        deliveries = [
-            Delivery(_update(view, online, users, pages), view)
-            for view in self._changed_views(online, users, pages)
-        ]
-        deliveries += [Delivery(told, window) for window, told in directories if told is not None]
-        return deliveries
+        users: dict[UsersWindow, dict[str, UserState] | None] = {}
+        pages: dict[AnyPage, Page | None] = {}
+        for room in list(self._changed_rooms):
+            yield from self._mark_pages(room)
+        for watched in _taken_one_by_one(self._marked_users):
+            users[watched] = watched.publish(self.state)
+            yield None
+        for page in _taken_one_by_one(self._marked_pages):
+            pages[page] = self._pages[page.room].publish(page, self._replica)
+            yield None
+        for search, found in self.searches.publish():
+            pages[search] = found
+            yield None
+        for view in self._changed_views(online, users, pages):
+            if view.watchers:
+                yield Delivery(_update(view, online, users, pages), view)
+        for span in _taken_one_by_one(self._marked_ranges):
+            told = span.publish()
+            yield Delivery(told, span) if told is not None else None
+
+    def _mark_pages(self, room: RoomPages) -> Iterator[None]:
+        self._changed_rooms.discard(room)
+        for page in room.concerned():
+            # It may have been dropped since the look began.
+            if page is not None and page in self._views_of:
+                self._marked_pages.add(page)
+            yield None
 
     def state(self, user: str) -> UserState:
         """Return a user's present state, as windows show it."""
@@ -229,7 +263,7 @@ class Views:
             return list(self._views.values())
         told: list[UsersWindow | AnyPage] = [window for window, part in users.items() if part is not None]
         told += [window for window, part in pages.items() if part is not None]
-        return {view for window in told for view in self._views_of[window]}
+        return {view for window in told for view in self._views_of.get(window, ())}
 
     def _users_window(self, users: frozenset[str] | None) -> UsersWindow | None:
         if not users:
@@ -244,10 +278,10 @@ class Views:
     def _page_window(self, key: PageKey | None) -> PageWindow | None:
         if key is None:
             return None
-        pages = self._pages.setdefault(key[0], {})
-        if key not in pages:
-            pages[key] = PageWindow(*key, self._replica)
-        return pages[key]
+        pages = self._pages.get(key[0])
+        if pages is None:
+            pages = self._pages[key[0]] = RoomPages()
+        return pages.window(key, self._replica)
 
     def _move(self, watcher: Watcher, users: UsersWindow | None, page: AnyPage | None) -> None:
         view = self._views.get((users, page))
@@ -279,11 +313,12 @@ class Views:
             self.searches.drop(window)
             return
         if isinstance(window, PageWindow):
+            self._marked_pages.discard(window)
             pages = self._pages[window.room]
-            del pages[window.room, window.after, window.limit]
+            pages.drop(window)
             if not pages:
                 del self._pages[window.room]
-            self._marked_pages.discard(window)
+                self._changed_rooms.discard(pages)
             return
         del self._users[window.users]
         self._marked_users.discard(window)
@@ -305,6 +340,14 @@ def _full(view: View, online: int) -> Update:
         view.users.full() if view.users is not None else UNSET,
         page if page is not None else UNSET,
     )
+
+
+def _taken_one_by_one(marked: set[W]) -> Iterator[W]:
+    """Return what is in the set now, each taken out just before; but not what is out by then."""
+    for window in list(marked):
+        if window in marked:
+            marked.discard(window)
+            yield window
 
 
 def _update(

@@ -8,12 +8,13 @@ everybody, even one that leaves out what changed and changed back in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import UNSET
 
 from .entries import Listing, Profile
-from .replica import Place, Replica, place_after
+from .replica import Place, Presence, Replica, place_after
 from .search import haystack, needle
 from .statuses import SITE, Status
 from .wire import Directory, Page, Range, Row, UserState
@@ -58,33 +59,41 @@ class UsersWindow:
 
 
 class PageWindow:
-    """A page of the users present in a room, in name order."""
+    """A page of the users present in a room, in name order.
+
+    A presence that did not change is the same object as before, in the replica and here: comparing two pages
+    costs little more than walking them. Rows are made for those who did change, and for the full page.
+    """
 
     def __init__(self, room: str, after: str | None, limit: int, replica: Replica) -> None:
         self.room = room
         self.after = after
         self.limit = limit
-        self._start = place_after(after)
-        self._show(self._present_rows(replica))
+        self.start = place_after(after)
+        """The page's places come after this one..."""
+        self.end: Place | None
+        """...and up to this one; None: however far they go."""
+        self._full: Page | None
+        self._show(replica.room(room).page(after, limit))
 
-    def concerns(self, place: Place) -> bool:
-        """Return whether a user who is, or was, at this place may alter the page."""
-        # Asked of every page of a room for every change in it.
-        return self._start < place and (self._end is None or place <= self._end)
+    def concerned(self, places: Sequence[Place]) -> bool:
+        """Return whether users who are, or were, at one of these places, in order, may alter the page."""
+        index = bisect_right(places, self.start)
+        return index < len(places) and (self.end is None or places[index] <= self.end)
 
     def publish(self, replica: Replica) -> Page | None:
         """Take over the present page; return what differs, if anything does."""
-        old, new = self._rows, self._present_rows(replica)
-        put = [row for user, row in new.items() if old.get(user) != row]
+        old, new = self._shown, replica.room(self.room).page(self.after, self.limit)
+        put = [user for user, presence in new.items() if old.get(user) != presence]
         drop = [user for user in old if user not in new]
-        order = list(new)
         if not put and not drop:
             return None
         self._show(new)
+        order = list(new)
         return Page(
             self.room,
             self.after,
-            put=put or UNSET,
+            put=[_row(user, new[user]) for user in put] or UNSET,
             drop=drop or UNSET,
             # Without newcomers the client has the order already: what it held, less what it drops.
             order=order if order != [user for user in old if user in new] else UNSET,
@@ -92,25 +101,21 @@ class PageWindow:
 
     def full(self) -> Page:
         """Return the published page."""
-        rows = self._rows
-        return Page(self.room, self.after, reset=True, put=list(rows.values()), order=list(rows))
+        if self._full is None:
+            # Many may ask between two changes: all who arrive look at the same first page.
+            rows = [_row(user, presence) for user, presence in self._shown.items()]
+            order = list(self._shown)
+            self._full = Page(self.room, self.after, reset=True, put=rows, order=order)
+        return self._full
 
-    def _show(self, rows: dict[str, Row]) -> None:
-        self._rows = rows
-        self._end: Place | None = None
-        if len(rows) >= self.limit:
+    def _show(self, shown: dict[str, Presence]) -> None:
+        self._shown = shown
+        self._full = None
+        self.end = None
+        if len(shown) >= self.limit:
             # A full page changes only by who is on it, or comes before its last row.
-            last = next(reversed(rows.values()))
-            self._end = (last.key if last.key is not None else last.name, last.id)
-
-    def _present_rows(self, replica: Replica) -> dict[str, Row]:
-        room = replica.room(self.room)
-        rows = {}
-        for user in room.page(self.after, self.limit):
-            presence = room.get(user)
-            assert presence is not None  # the page lists who is present
-            rows[user] = Row.of(user, presence.profile, presence.status)
-        return rows
+            user, presence = next(reversed(shown.items()))
+            self.end = (presence.profile.key, user)
 
 
 class DirectoryWindow:
@@ -190,6 +195,10 @@ class DirectoryWindow:
         if self._published is not None and listing.user in self._published:
             return True
         return listing.user in self._marked or (listing.was is not None and self._holds(listing.was))
+
+
+def _row(user: str, presence: Presence) -> Row:
+    return Row.of(user, presence.profile, presence.status)
 
 
 def state_of(replica: Replica, user: str, last_seen: int | None) -> UserState:

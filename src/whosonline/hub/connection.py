@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from enum import IntFlag
 from types import coroutine
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..core.views import Watcher
 from ..core.wire import CloseCode
@@ -16,6 +16,12 @@ logger = logging.getLogger(__name__)
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 """ASGI's send: takes one event; returns when the connection may take another."""
+
+Write = Callable[[bytes], bool]
+"""Writes a whole frame now if that is possible, and returns whether it was."""
+
+EXTENSION = "whosonline.frames"
+"""Names what ``websocket_protocol.py`` offers in the scope of a socket."""
 
 
 class Kind(IntFlag):
@@ -35,9 +41,26 @@ class Owner(Protocol):
         """Offer the full state of what the connection missed, now that it has drained."""
 
 
-def frame(text: str) -> dict[str, Any]:
-    """Return the ASGI event of a text frame; made once, sent to many."""
-    return {"type": "websocket.send", "text": text}
+class Frame(NamedTuple):
+    """A text frame, made once and sent to many."""
+
+    event: dict[str, Any]
+    """The ASGI event."""
+    data: bytes
+    """The frame's own bytes."""
+
+
+def frame(text: str) -> Frame:
+    """Return the frame of a text, as a server sends it: whole, without a mask (RFC 6455, 5.2)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        length = size.to_bytes(1, "big")
+    elif size < 1 << 16:
+        length = b"\x7e" + size.to_bytes(2, "big")
+    else:
+        length = b"\x7f" + size.to_bytes(8, "big")
+    return Frame({"type": "websocket.send", "text": text}, b"\x81" + length + payload)
 
 
 class Connection(Watcher):
@@ -56,6 +79,7 @@ class Connection(Watcher):
         owner: The hub.
         send_timeout: Seconds that a frame may be in flight.
         expires: When the session ends by itself, in seconds since 1970.
+        write: The short way out, where the server has one.
     """
 
     __slots__ = (
@@ -65,7 +89,9 @@ class Connection(Watcher):
         "_owner",
         "_send",
         "_send_timeout",
+        "_write",
         "closed",
+        "counted",
         "expires",
         "learning",
         "session",
@@ -83,6 +109,7 @@ class Connection(Watcher):
         owner: Owner,
         send_timeout: float,
         expires: float = float("inf"),
+        write: Write | None = None,
     ) -> None:
         super().__init__()
         self.user = user
@@ -90,16 +117,19 @@ class Connection(Watcher):
         self.ticket = ticket
         self.expires = expires
         self.closed = False
+        self.counted = True
+        """Whether its user is counted as online, or about to be."""
         self.learning = False
         self._send = send
+        self._write = write
         self._close = close
         self._owner = owner
         self._send_timeout = send_timeout
         self._in_flight: asyncio.Task[None] | None = None
         self._missed = Kind(0)
 
-    def offer(self, event: dict[str, Any], kind: Kind) -> None:
-        """Send an event now, or note that the connection missed it.
+    def offer(self, frame: Frame, kind: Kind) -> None:
+        """Send a frame now, or note that the connection missed it.
 
         The send is begun in this very turn of the loop, and for nearly every connection it ends there
         too; only where the transport says "wait" does it cost a task.
@@ -109,16 +139,16 @@ class Connection(Watcher):
         if self._in_flight is not None:
             self._missed |= kind
             return
-        self._begin(event)
+        self._begin(frame)
 
-    async def send(self, event: dict[str, Any]) -> None:
-        """Send an event after the one in flight, and wait until it is out.
+    async def send(self, frame: Frame) -> None:
+        """Send a frame after the one in flight, and wait until it is out.
 
         For the replies to a connection's own messages: while it waits here it reads no further message.
         """
         await self._drained()
         if not self.closed:
-            self._begin(event)
+            self._begin(frame)
             await self._drained()
 
     def close(self, code: CloseCode) -> None:
@@ -133,8 +163,11 @@ class Connection(Watcher):
         if self._in_flight is not None:
             self._in_flight.cancel()
 
-    def _begin(self, event: dict[str, Any]) -> None:
-        sending = self._send(event).__await__()
+    def _begin(self, frame: Frame) -> None:
+        if self._write is not None and self._write(frame.data):
+            return
+        # Not now, or never: this way it waits, or fails.
+        sending = self._send(frame.event).__await__()
         try:
             waits_for = next(sending)
         except StopIteration:

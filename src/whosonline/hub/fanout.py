@@ -4,6 +4,9 @@ A *flush* publishes each marked window once, encodes one frame for each view and
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
 the loop. After a flush the next waits for a tick, or for as long as the flush itself took if that was
 longer: fan-out never has more than about half of the process.
+
+Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
+than a twentieth of the process.
 """
 
 from __future__ import annotations
@@ -12,24 +15,29 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from ..core.counts import shown
 from ..core.entries import Profile
 from ..core.policy import Policy
 from ..core.replica import Replica
 from ..core.statuses import SITE
-from ..core.views import Delivery, Views
+from ..core.views import Delivery, View, Views, Watcher
 from ..core.windows import DirectoryWindow
-from ..core.wire import Directory, Notice, Range, encode
+from ..core.wire import Directory, Notice, Range, ServerMessage, Update, encode
 from .clock import Clock, Timer
 from .connection import Connection, Kind, frame
 
 logger = logging.getLogger(__name__)
 
 YIELD_AFTER = 0.005
-"""Seconds of sending after which the loop gets a turn for everything else."""
+"""Seconds of publishing or sending after which the loop gets a turn for everything else."""
+
+COUNT_REST = 20
+"""The next count rests for so many times as long as the frames about the last one alone took."""
 
 READS_AT_ONCE = 2
 """Parts of the list of all users that are read at the same time."""
@@ -51,15 +59,15 @@ class Fanout:
         self._next_flush = clock.time()
         self._next_count = clock.time()
         self._sending: Iterator[None] | None = None
-        self._spent = 0.0
+        self._flushed = _Flushed()
         self.online = 0
-        """The online count that everybody has been told."""
-        self._count_untold = False
+        """The figure for the online count that everybody has been told, but for these."""
+        self._told_otherwise: set[Connection] = set()
         # Until somebody knows who is online, nothing is said of it: neither a status nor the count.
         self._knows = False
         self._away = False
         self._all_untold = False
-        self._well_untold = False
+        self._notice_untold = False
 
     @property
     def degraded(self) -> bool:
@@ -69,30 +77,28 @@ class Fanout:
     def tell_full(self, connection: Connection, kinds: Kind) -> None:
         """Offer the full published state of what a connection looks at."""
         if kinds & Kind.UPDATE and connection.view is not None and self._knows:
-            update = self._views.full(connection, self.online)
+            update = self._views.full(connection, self._count_for(connection))
             connection.offer(frame(encode(update)), Kind.UPDATE)
         window = connection.directory
         if kinds & Kind.DIRECTORY and window is not None and window.loaded:
             connection.offer(frame(encode(window.full())), Kind.DIRECTORY)
         # Last: that all is well is true of who has the statuses.
         if kinds & Kind.NOTICE:
-            self._tell_state(connection)
+            connection.offer(frame(encode(self._notice())), Kind.NOTICE)
 
-    def count_for(self, user: str, counted: bool = True) -> int | UnsetType:
-        """Return the online count for somebody who comes, and is about to be counted in, or not.
+    def count_for(self, connection: Connection) -> int | UnsetType:
+        """Return the figure for the online count with a connection's user; UNSET while it is not known."""
+        return self._count_for(connection) if self._knows else UNSET
 
-        UNSET while it is not known.
-        """
-        if not self._knows:
-            return UNSET
-        count = self._replica.count(SITE) + (counted and self._replica.get(SITE, user) is None)
-        # One connection is told another count than the rest: the next count must be told even if it is
-        # what the rest know.
-        self._count_untold = self._count_untold or count != self.online
-        return count
+    def _count_for(self, connection: Connection) -> int:
+        # Who has just come will be counted in a moment, and must not see a count without them until then.
+        absent = connection.counted and self._replica.get(SITE, connection.user) is None
+        figure = shown(self._replica.count(SITE) + absent, self.online)
+        (self._told_otherwise.discard if figure == self.online else self._told_otherwise.add)(connection)
+        return figure
 
     def set_away(self, away: bool) -> None:
-        """Tell everybody that the store is away; or, with the next flush and after the statuses, back."""
+        """Tell everybody that the store is away; or, after the statuses, that it is back."""
         was, self._away = self.degraded, away
         self._tell_whether_degraded(was)
 
@@ -123,27 +129,23 @@ class Fanout:
         self._next_flush = float("inf")
 
     def _tell_whether_degraded(self, was: bool) -> None:
-        if was and not self.degraded:
-            self._well_untold = self._anybody()
-        elif self.degraded and not was:
-            self._well_untold = False
-            for watcher in self._views.watchers():
-                self._tell_state(_connection(watcher))
+        if was != self.degraded:
+            # Even if it changes back before it is told: whoever joins meanwhile is told at once.
+            self._notice_untold = self._anybody()
         self.flush_soon()
 
     def _anybody(self) -> bool:
         return next(self._views.watchers(), None) is not None
 
-    def _tell_state(self, connection: Connection) -> None:
-        notice = Notice("degraded" if self.degraded else "ok")
-        connection.offer(frame(encode(notice)), Kind.NOTICE)
+    def _notice(self) -> Notice:
+        return Notice("degraded" if self.degraded else "ok")
 
     def _due(self) -> float | None:
         if self._next_flush == float("inf") or not self._knows:
             return None
-        if self._views.marked or self._all_untold or self._well_untold:
+        if self._views.marked or self._all_untold or self._notice_untold:
             return self._next_flush
-        if self._count_untold or self._replica.count(SITE) != self.online:
+        if self._told_otherwise or shown(self._replica.count(SITE), self.online) != self.online:
             return max(self._next_flush, self._next_count)
         return None
 
@@ -157,73 +159,121 @@ class Fanout:
             self._timer = None
 
     def _flush(self) -> None:
-        self._spent = 0.0
+        self._flushed = _Flushed()
         self._sending = self._publish_and_send()
         self._go_on()
 
-    def _count_to_tell(self) -> int | UnsetType:
-        online = self._replica.count(SITE)
-        now = self._clock.time()
-        if online == self.online and not self._count_untold:
-            return UNSET
-        if now < self._next_count and not self._well_untold:
-            return UNSET
-        self._count_untold = False
-        self.online = online
-        self._next_count = now + self._policy.count_interval
-        return online
-
     def _publish_and_send(self) -> Iterator[None]:
         # What is marked from here on may have to wait for the next flush, and so has this.
-        all_well = self._well_untold
+        all_well = self._notice_untold and not self.degraded
         try:
-            yield from self._send_all(self._deliveries())
+            if self._notice_untold and self.degraded:
+                yield from self._tell_state()
+            counting = all_well or self._clock.time() >= self._next_count
+            for delivery in self._deliveries(self._count_to_tell() if counting else UNSET):
+                if delivery is None:
+                    yield
+                else:
+                    yield from self._deliver(*delivery)
+            if counting:
+                yield from self._set_right()
+            # Last: that all is well is true of who has the statuses.
             if all_well:
-                self._well_untold = False
-                yield from self._tell_all_their_state()
+                yield from self._tell_state()
         except Exception:
             # What was not told of this flush is lost, but not the next flush.
             logger.exception("a flush failed")
 
-    def _deliveries(self) -> Iterator[Delivery]:
-        changes = self._views.publish(self._count_to_tell())
+    def _deliveries(self, online: int | UnsetType) -> Iterator[Delivery | None]:
+        changes = self._views.publish(online)
         if not self._all_untold:
             yield from changes
             return
         # Those who came before anything was known have no state yet that could change.
         self._all_untold = False
-        yield from (change for change in changes if isinstance(change.message, Directory))
+        for change in changes:
+            yield change if change is None or isinstance(change.message, Directory) else None
         yield from self._views.everything(self.online)
 
-    def _tell_all_their_state(self) -> Iterator[None]:
-        for watcher in self._views.watchers():
-            self._tell_state(_connection(watcher))
+    def _tell_state(self) -> Iterator[None]:
+        self._notice_untold = False
+        yield from self._offer_all(self._notice(), Kind.NOTICE, list(self._views.watchers()))
+
+    def _count_to_tell(self) -> int | UnsetType:
+        figure = shown(self._replica.count(SITE), self.online)
+        if figure == self.online:
+            return UNSET
+        self.online = figure
+        self._told_otherwise.clear()
+        self._flushed.counted = True
+        return figure
+
+    def _set_right(self) -> Iterator[None]:
+        """Tell the count to those who were told another than everybody."""
+        if self._told_otherwise:
+            watchers = [each for each in self._told_otherwise if each.view is not None]
+            self._told_otherwise.clear()
+            self._flushed.note(len(watchers), count_alone=True)
+            yield from self._offer_all(Update(self.online), Kind.UPDATE, watchers)
+
+    def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
+        connections: list[Any] = self._views.to(target)
+        kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
+        self._flushed.note(len(connections), count_alone=message == Update(self.online))
+        encoded = frame(encode(message))
+        # This loop runs once for each frame that goes out.
+        for connection in connections:
+            # Whoever moved on while the loop had its turn has been told the full state since.
+            if connection.view is target or connection.directory is target:
+                connection.offer(encoded, kind)
+                yield
+
+    def _offer_all(self, message: ServerMessage, kind: Kind, watchers: Iterable[Watcher]) -> Iterator[None]:
+        encoded = frame(encode(message))
+        for watcher in watchers:
+            _connection(watcher).offer(encoded, kind)
             yield
 
-    def _send_all(self, deliveries: Iterable[Delivery]) -> Iterator[None]:
-        for message, target in deliveries:
-            event = frame(encode(message))
-            kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
-            for watcher in self._views.to(target):
-                # Whoever moved on while the loop had its turn has been told the full state since.
-                if watcher.view is target or watcher.directory is target:
-                    _connection(watcher).offer(event, kind)
-                    yield
-
     def _go_on(self) -> None:
-        """Send for a while; then let the loop have a turn, or end the flush."""
+        """Publish and send for a while; then let the loop have a turn, or end the flush."""
         if self._sending is None:
             return  # stopped meanwhile
-        began = time.perf_counter()
+        flushed, began = self._flushed, time.perf_counter()
         for _ in self._sending:
             if time.perf_counter() - began > YIELD_AFTER:
-                self._spent += time.perf_counter() - began
+                flushed.spent += time.perf_counter() - began
                 asyncio.get_running_loop().call_soon(self._go_on)
                 return
-        self._spent += time.perf_counter() - began
+        flushed.spent += time.perf_counter() - began
         self._sending = None
-        self._next_flush = self._clock.time() + max(self._policy.tick, self._spent)
+        now = self._clock.time()
+        # What told nobody anything was no flush that others would have to wait for.
+        self._next_flush = now + max(self._policy.tick if flushed.frames else 0.0, flushed.spent)
+        if flushed.counted:
+            self._next_count = now + max(self._policy.count_interval, COUNT_REST * flushed.spent_on_count)
         self.flush_soon()
+
+
+@dataclass(slots=True)
+class _Flushed:
+    """What a flush has done so far."""
+
+    spent: float = 0.0
+    """Seconds."""
+    frames: int = 0
+    counts: int = 0
+    """Frames of them that are about the online count alone."""
+    counted: bool = False
+
+    def note(self, frames: int, count_alone: bool) -> None:
+        self.frames += frames
+        if count_alone:
+            self.counts += frames
+            self.counted = True
+
+    @property
+    def spent_on_count(self) -> float:
+        return self.spent * self.counts / self.frames if self.frames else 0.0
 
 
 class DirectoryLoader:

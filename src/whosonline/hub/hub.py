@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
@@ -25,13 +25,15 @@ from ..stores.base import Snapshot, Store
 from ..stores.errors import StoreUnavailable
 from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
-from .connection import Connection, Kind, frame
+from .connection import Connection, Kind, Write, frame
 from .fanout import DirectoryLoader, Fanout, LoadDirectory
 from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
 from .node import Node
 from .rechecks import Rechecks, Standing, Staying
 from .resumption import Resumption, Token
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +154,11 @@ class Hub:
         send: Callable[[dict[str, Any]], Awaitable[None]],
         close: Callable[[CloseCode], None],
         expires: float = float("inf"),
+        write: Write | None = None,
     ) -> Connection:
         """Return a connection for a socket; :meth:`open` counts it in."""
-        return Connection(user, session, ticket, send, close, self, self.policy.send_timeout, expires)
+        timeout = self.policy.send_timeout
+        return Connection(user, session, ticket, send, close, self, timeout, expires, write)
 
     @property
     def full(self) -> bool:
@@ -200,15 +204,20 @@ class Hub:
             raise SessionEnded(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
+        others, was_invisible = self._connections.of_user(user), self._connections.is_invisible(user)
         self._connections.open(
             connection, user, connection.session, profile, touched=touched, idle=idle, invisible=invisible
         )
         self._node.report_soon()
+        if invisible != was_invisible:
+            self._tell_visibility(others)
         self._views.join(connection)
         doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
-        online = self._fanout.count_for(user, counted=not invisible)
-        welcome = wire.Welcome(user, online, resume=token, invisible=invisible or UNSET)
+        connection.counted = not invisible
+        welcome = wire.Welcome(
+            user, self._fanout.count_for(connection), resume=token, invisible=invisible or UNSET
+        )
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
         self._rechecks.add(connection)
         if self._fanout.degraded:
@@ -258,7 +267,7 @@ class Hub:
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
         if missed & Kind.VISIBILITY:
-            self._tell_visibility(connection)
+            self._tell_visibility([connection])
         if missed & Kind.RESUME:
             self._renew_token(connection)
 
@@ -278,13 +287,16 @@ class Hub:
     def _on_staying(self, connection: Connection, standing: Standing) -> None:
         if self._connections.set_invisible(connection.user, standing.invisible):
             self._node.report_soon()
-            for other in self._connections.of_user(connection.user):
-                self._tell_visibility(cast(Connection, other))
+            self._tell_visibility(self._connections.of_user(connection.user))
         self._renew_token(connection)
 
-    def _tell_visibility(self, connection: Connection) -> None:
-        invisible = self._connections.is_invisible(connection.user)
-        connection.offer(frame(wire.encode(wire.Visibility(invisible))), Kind.VISIBILITY)
+    def _tell_visibility(self, connections: Iterable[Any]) -> None:
+        """Tell connections of one user whether others see the user as offline."""
+        for connection in connections:
+            invisible = self._connections.is_invisible(connection.user)
+            connection.counted = not invisible
+            told = wire.Visibility(invisible)
+            connection.offer(frame(wire.encode(told)), Kind.VISIBILITY)
 
     def _renew_token(self, connection: Connection) -> None:
         token = self._token(connection)
@@ -321,15 +333,16 @@ class Hub:
 
     # What the node tells
 
-    def on_snapshot(self, snapshot: Snapshot) -> None:
-        """Take over a snapshot.
+    async def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Take over a snapshot; while its people are put in order the loop has its turns.
 
         In a new epoch the store begins with nobody; people whom it does not hold yet stay shown until
         every node had the time to find out and to announce its users.
         """
+        rooms = await _in_turns(self.replica.rooms_of(snapshot.state))
         self._resumption.on_snapshot(snapshot.cursor)
         before = self._follower.epoch
-        changed = self._follower.take_over(snapshot.cursor, snapshot.state)
+        changed = self._follower.take_over(snapshot.cursor, snapshot.state, rooms)
         if before is not None or self._connections.count():
             self._make_good_what_was_missed(changed)
         if before not in (None, self._follower.epoch):
@@ -478,6 +491,17 @@ class Hub:
         except Exception:
             # The database is away, most likely; what was asked for is asked again by the next cause.
             logger.exception("a background step failed")
+
+
+async def _in_turns(steps: Generator[None, None, T]) -> T:
+    """Return what comes of taking all the steps, with a turn for the loop after each."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: T = end.value
+            return made
+        await asyncio.sleep(0)
 
 
 def _unseen(connection: Connection) -> list[str]:

@@ -40,7 +40,7 @@ LABEL = f"{socket.gethostname()}:{os.getpid()}"
 class NodeEvents(Protocol):
     """What the node tells its hub."""
 
-    def on_snapshot(self, snapshot: Snapshot) -> None: ...
+    async def on_snapshot(self, snapshot: Snapshot) -> None: ...
 
     def on_batch(self, batch: Batch) -> None: ...
 
@@ -166,6 +166,8 @@ class Node:
         await self._open_once()
         self._to_report.clear()
         reports = self._connections.take_reports()
+        if not reports:
+            self._answered("report")  # what it wanted to tell is so no more
         try:
             while reports:
                 self._events.on_caused(await self._store.report(reports[:REPORT_CHUNK]))
@@ -187,7 +189,7 @@ class Node:
         while True:
             if self._cursor is None:
                 snapshot = await self._store.snapshot()
-                self._events.on_snapshot(snapshot)
+                await self._events.on_snapshot(snapshot)
                 self._cursor, self._has_read = snapshot.cursor, True
             try:
                 async with aclosing(self._store.follow(self._cursor)) as batches:

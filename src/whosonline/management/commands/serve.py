@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib.staticfiles.storage import staticfiles_storage
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ...conf import MEMORY, get_settings, shown_store
@@ -11,6 +13,8 @@ from ...core.statuses import SITE
 from ...runtime import sync_store
 from ...server import CannotServe, load_application, run, run_workers
 from ...stores.errors import StoreRefuses, StoreUnavailable
+
+LAST_PORT = 65535
 
 
 class Command(BaseCommand):
@@ -60,19 +64,14 @@ class Command(BaseCommand):
                 several = f"{workers} workers; " if workers > 1 else ""
                 self.stdout.write(f"Serving at {urls} ({several}Ctrl-C ends it)")
                 self.stdout.flush()  # at once, to a file or a pipe too
+                self._say_what_pages_lack()
 
-        if workers < 1:
-            raise CommandError(f"--workers must be 1 or more, not {workers}")
-        if workers > 1 and get_settings().store == MEMORY:
-            raise CommandError(
-                f"--workers {workers} needs a store that all share; with the one in memory each would know "
-                "its own visitors only: set WHOSONLINE['STORE'] (for the lobby: REDIS_URL)"
-            )
-        self._check_store()
+        _refuse(workers, host, port, spread)
         how: dict[str, Any] = {
             "host": host,
             "port": port,
             "listening": listening,
+            "bound": self._check_store,
             "access_log": access_log,
             "trusted_proxies": forwarded_allow_ips,
         }
@@ -83,6 +82,20 @@ class Command(BaseCommand):
                 run_workers(workers, spread=spread, **how)
         except CannotServe as error:
             raise CommandError(str(error)) from None
+
+    def _say_what_pages_lack(self) -> None:
+        """Say what makes a site look broken to who begins: nothing answers by plain HTTP, or has a style."""
+        if getattr(settings, "SECURE_SSL_REDIRECT", False):
+            self.stderr.write(
+                "Plain HTTP is redirected to HTTPS (SECURE_SSL_REDIRECT): this is for a proxy that ends TLS. "
+                "The lobby serves without one if PLAIN_HTTP=1 is set."
+            )
+        # What a storage with hashed names has collected stands in its manifest; without, no page is shown.
+        if not settings.DEBUG and "staticfiles" in settings.STORAGES:
+            strict = getattr(staticfiles_storage, "manifest_strict", False)
+            if strict and not getattr(staticfiles_storage, "hashed_files", True):
+                self.stderr.write("No static files have been collected: run manage.py collectstatic first.")
+        self.stderr.flush()
 
     def _check_store(self) -> None:
         """Refuse a store that will never work; say so of one that cannot be reached now."""
@@ -97,3 +110,17 @@ class Command(BaseCommand):
                 "statuses are unknown until it is there."
             )
             self.stderr.flush()
+
+
+def _refuse(workers: int, host: str, port: int, spread: bool) -> None:
+    """Refuse what cannot be served."""
+    if workers < 1:
+        raise CommandError(f"--workers must be 1 or more, not {workers}")
+    for each in (port, port + workers - 1 if spread else port):
+        if not 0 <= each <= LAST_PORT:
+            raise CommandError(f"cannot listen at {host}:{each}: the last port is {LAST_PORT}")
+    if workers > 1 and get_settings().store == MEMORY:
+        raise CommandError(
+            f"--workers {workers} needs a store that all share; with the one in memory each would know "
+            "its own visitors only: set WHOSONLINE['STORE'] (for the lobby: REDIS_URL)"
+        )

@@ -11,10 +11,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...conf import MEMORY, get_settings
+from ...conf import MEMORY, get_settings, shown_store
 from ...runtime import sync_store
 from ...stores.base import NodeStatus, StoreStatus
-from ...stores.errors import StoreUnavailable
+from ...stores.errors import StoreRefuses, StoreUnavailable
 from ...words import reindex
 
 
@@ -24,8 +24,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        # The name of the argument, for whoever forgets it.
-        commands = parser.add_subparsers(dest="what", required=True, metavar="status")
+        # What there is, for whoever forgets it.
+        commands = parser.add_subparsers(dest="what", required=True, metavar="status|reindex")
         status = commands.add_parser("status", help="nodes, users online, the log")
         status.add_argument("--json", action="store_true", help="print JSON, for other programs")
         commands.add_parser("reindex", help="after bulk_create, update, loaddata or SQL on users: find them")
@@ -51,8 +51,10 @@ class Command(BaseCommand):
             )
         try:
             status = sync_store().status()
+        except StoreRefuses as error:
+            raise CommandError(f"the store {shown_store()} refuses: {error}") from None
         except StoreUnavailable as error:
-            raise CommandError(f"the store is away: {error}") from None
+            raise CommandError(f"the store {shown_store()} cannot be reached: {error}") from None
         if options["json"]:
             self.stdout.write(json.dumps(_as_dict(status), indent=2))
         else:

@@ -10,7 +10,8 @@ from typing import Any
 import redis
 
 from .addresses import Address, aclose
-from .layout import Layout, milliseconds, told_as_unavailable
+from .failures import told_as_unavailable
+from .layout import Layout, milliseconds
 
 READ_CHUNK = 1000
 """Entries, or records, that are read at once."""
@@ -37,7 +38,7 @@ class Calls:
     async def close(self) -> None:
         """End all connections; a later call makes new ones."""
         clients, self._clients = self._clients, {}
-        with told_as_unavailable():
+        with told_as_unavailable(self._address.shown):
             for client in clients.values():
                 await aclose(client)
 
@@ -88,7 +89,7 @@ class Calls:
     @asynccontextmanager
     async def _bounded(self, wait: float = 0.0) -> AsyncIterator[None]:
         """Bound a call, and give its errors one name. A client of several servers may try each."""
-        with told_as_unavailable():
+        with told_as_unavailable(self._address.shown):
             async with asyncio.timeout(wait + 2 * self._timeout):
                 yield
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from ...core.entries import Change, Position
-from ...core.replica import Presence, Replica
+from ...core.replica import Presence
+from ...core.statuses import Status
 from ..base import Snapshot
 from ..errors import PositionGone, StoreUnavailable
 from . import codec
 from .calls import Calls
 from .log import tips, unpacked
+
+Found = dict[str, dict[str, Presence]]
+"""room -> user -> presence; a room may be empty."""
 
 TRIES = 5
 """How often the log may be trimmed, or begin a new epoch, while a snapshot is taken."""
@@ -36,22 +40,21 @@ async def _try_to_take(calls: Calls) -> Snapshot:
     several partitions each is brought to the same moment, by which all had been read.
     """
     begun = await tips(calls)
-    replica = Replica()
-    replica.replace(await _scan_all(calls))
+    state = await _scan_all(calls)
     ended = await tips(calls)
     moment = min(tip.now for tip in ended)
     cursor = []
     for partition, (first, last) in enumerate(zip(begun, ended, strict=True)):
         if first.epoch != last.epoch:
             raise PositionGone(f"epoch {first.epoch} is over")
-        sequence = await _replay(calls, partition, first.sequence, last.sequence, moment, replica)
+        sequence = await _replay(calls, partition, first.sequence, last.sequence, moment, state)
         cursor.append(Position(last.epoch, sequence))
-    return Snapshot(tuple(cursor), replica.as_state(), min(tip.age for tip in ended))
+    return Snapshot(tuple(cursor), state, min(tip.age for tip in ended))
 
 
-async def _scan_all(calls: Calls) -> dict[str, dict[str, Presence]]:
+async def _scan_all(calls: Calls) -> Found:
     """Return everybody, as found; what changes while this goes on may be found either way."""
-    state: dict[str, dict[str, Presence]] = {}
+    state: Found = {}
 
     async def scan(partition: int) -> None:
         step, records = await calls.scan(partition, 0)
@@ -67,7 +70,7 @@ async def _scan_all(calls: Calls) -> dict[str, dict[str, Presence]]:
     return state
 
 
-async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, replica: Replica) -> int:
+async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, state: Found) -> int:
     """Apply a partition's changes up to a moment; return the last one's sequence number."""
     while at < end:
         entries = await calls.read(partition, at)
@@ -78,6 +81,14 @@ async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, 
                 return at
             at += 1
             if isinstance(logged.entry, Change):
-                replica.apply(logged.entry)
+                _apply(logged.entry, state)
         await asyncio.sleep(0)
     return at
+
+
+def _apply(change: Change, state: Found) -> None:
+    present = state.setdefault(change.room, {})
+    if change.status is Status.OFFLINE:
+        present.pop(change.user, None)
+    else:
+        present[change.user] = Presence(change.status, change.profile)

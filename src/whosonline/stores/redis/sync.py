@@ -13,7 +13,8 @@ from ...core.replica import Presence
 from ..base import StoreStatus, SyncStore
 from . import codec
 from .addresses import Address, close
-from .layout import Layout, milliseconds, told_as_unavailable
+from .failures import told_as_unavailable
+from .layout import Layout, milliseconds
 
 SYNC_TIMEOUT = 1.0
 """Seconds that a page waits for an answer."""
@@ -37,7 +38,7 @@ class RedisSyncStore(SyncStore):
             close(self._made)
 
     def memory_policy(self) -> str | None:
-        with told_as_unavailable():
+        with told_as_unavailable(self._address.shown):
             try:
                 found = self._client.config_get("maxmemory-policy")
             except redis.ResponseError:  # not allowed to ask: common where somebody else runs the Redis
@@ -111,7 +112,7 @@ class RedisSyncStore(SyncStore):
 
     def _run(self, name: str, partition: int, *arguments: Any) -> Any:
         by_hash, whole = self._layout.calling(name, partition, *arguments)
-        with told_as_unavailable():
+        with told_as_unavailable(self._address.shown):
             try:
                 try:
                     return self._client.execute_command(*by_hash)

@@ -1,0 +1,105 @@
+"""Everybody connected, and people come and go all the time: how long until each who looks at them knows."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from typing import NamedTuple
+
+from ..cast import ROWS, page_of
+from ..load import SOON, Load, told
+from ..processes import BenchError
+from ..run import Run, curve, percentile, spread
+from ..sights import Harvest
+from ..site import Site
+
+PER_SOCKET = 1000 / 100_000
+"""Comings and goings a second."""
+
+LATEST = 60.0
+"""Seconds after the last of them until all must have been seen."""
+
+
+class Plan(NamedTuple):
+    opens: list[tuple[float, int]]
+    closes: list[tuple[float, int]]
+    steady: float
+    """From when on as many come as go."""
+
+
+def churn(run: Run, site: Site, load: Load) -> None:
+    options, residents = run.options, run.cast.residents
+    rate = len(residents) * PER_SOCKET
+    load.begin()
+    plan = _plan(run, rate / 2)
+    due = _sights_due(run, plan)
+    run.tell(f"{len(plan.opens):,} visits, {due:,} sights due")
+    with run.spending("comings and goings", site, load, 2 * len(plan.opens), "coming or going"):
+        load.plan("open", plan.opens)
+        load.plan("close", plan.closes)
+        _wait(run, load, plan, due)
+    harvest = load.harvest()
+    windows = _latencies(harvest, plan, options.grace, options.window, options.repeat)
+    seen = sum(map(len, windows))
+    p50, p99 = ([percentile(window, which) for window in windows] for which in (50, 99))
+    run.curves["churn"] = curve(latency for window in windows for latency in window)
+    what = f"{len(residents):,} connected, {ROWS}-row views, {rate:,.0f} comings and goings a second"
+    met = sorted(p99)[len(p99) // 2] <= 1
+    run.add(f"{what}: p99 until seen", "≤ 1 s", f"{spread(p99, 3)} s", met)
+    run.add("the same, p50", "", f"{spread(p50, 3)} s")
+    run.add("the same, sights that were due, all of which came", "", f"{due:,} ({seen:,} of them timed)")
+    load.ledger("rest")
+
+
+def _plan(run: Run, rate: float) -> Plan:
+    """Plan visits: so many begin a second, by one visitor after the other."""
+    options, visitors = run.options, list(run.cast.visitors)
+    random.Random(1).shuffle(visitors)
+    cycle = len(visitors) / rate
+    if cycle <= options.stay + options.grace:
+        raise BenchError("a visitor would be back before being gone: fewer must come, or more must visit")
+    begin = time.monotonic() + SOON + 1
+    span = options.stay + options.grace + options.repeat * options.window
+    opens = [
+        (begin + turn / rate, visitors[turn % len(visitors)]) for turn in range(max(1, int(span * rate)))
+    ]
+    closes = [(at + options.stay, number) for at, number in opens]
+    return Plan(opens, closes, begin + options.stay + options.grace)
+
+
+def _sights_due(run: Run, plan: Plan) -> int:
+    """Return how often somebody will see somebody come or go."""
+    pages = -(-run.cast.observers[0] // ROWS)
+    looking = Counter(page_of(number, pages) for number in run.cast.residents)
+    return sum(2 * looking[number // ROWS] for _, number in plan.opens)
+
+
+def _wait(run: Run, load: Load, plan: Plan, due: int) -> None:
+    """Wait until all has been seen. Raises BenchError if it has not, or somebody was turned away."""
+    # Not asked before: to count what was seen holds up the reading of what comes.
+    over = plan.closes[-1][0] + run.options.grace
+    time.sleep(max(0, over - time.monotonic()))
+    deadline = over + LATEST
+    while (seen := load.seen()) < due and time.monotonic() < deadline:
+        time.sleep(0.5)
+    stats = load.stats()
+    if seen != due or stats.closed or stats.refused or stats.open != len(run.cast.residents):
+        raise BenchError(f"{seen:,} of {due:,} sights came; {told(stats)}")
+
+
+def _latencies(harvest: Harvest, plan: Plan, grace: float, window: float, windows: int) -> list[list[float]]:
+    """Return the seconds from each cause to each sight of it, for each window.
+
+    A going is caused by the end of the grace period: until then the person has not gone.
+    """
+    causes = {change: at if change & 1 else at + grace for change, at in harvest.causes.items()}
+    taken: list[list[float]] = [[] for _ in range(windows)]
+    for change, at in zip(harvest.changes, harvest.times, strict=True):
+        cause = causes[change]
+        which = int((cause - plan.steady) // window)
+        if 0 <= which < windows:
+            taken[which].append(at - cause)
+    # A run so small that nobody happens to come in a window counts all of it.
+    everything = [at - causes[change] for change, at in zip(harvest.changes, harvest.times, strict=True)]
+    return taken if all(taken) else [everything]

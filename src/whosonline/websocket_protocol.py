@@ -1,0 +1,220 @@
+"""uvicorn's WebSocket protocol, with a shorter way out for frames that are made once and sent to many.
+
+ASGI's ``send`` takes a text, and uvicorn makes a frame of it anew for each socket: at thousands of sockets
+that is a third of the work. And uvicorn keeps, for as long as a socket is open, what only its handshake
+needed.
+The protocol here offers an application more, under :data:`~whosonline.hub.connection.EXTENSION` in the
+scope's extensions:
+
+``settle()``
+    To be called once, after the handshake, by an application that reads no more of the scope, receives in one
+    place only, and sends what it has no room for elsewhere: lets go of the handshake, and from then on what
+    the peer has not taken is one frame at most.
+``write(data)``
+    Writes the bytes of a whole frame now, if the peer has taken all that was written before and the socket is
+    open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
+
+This leans on what uvicorn does not promise. So it stands in this file alone; :func:`protocol` tries it out
+before a server begins, and falls back to uvicorn's own; ``tests/test_websocket_protocol.py`` fails when an
+upgrade breaks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.protocol import OPEN
+
+from .hub.connection import EXTENSION, frame
+
+logger = logging.getLogger(__name__)
+
+
+class FramesProtocol(WebSocketsSansIOProtocol):
+    """One socket."""
+
+    queue: Any
+    writable: Any
+    scope: Any
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        # Its task has been made, and begins with the next turn of the loop. A bad handshake has no scope.
+        if scope := vars(self).get("scope"):
+            scope["extensions"][EXTENSION] = {"settle": self.settle, "write": self.write}
+
+    def settle(self) -> None:
+        inbox = _Inbox()
+        while not self.queue.empty():
+            inbox.put_nowait(self.queue.get_nowait())
+        self.queue = inbox
+        self.writable = _Gate(self.writable.is_set())
+        self.transport.set_write_buffer_limits(0)
+        # Emptied, since frames of the stack hold them; the scope too, in copies that share its headers.
+        self.request.headers.clear()
+        self.response.headers.clear()
+        self.scope["headers"].clear()
+        del self.request, self.response, self.scope
+        # A dict that grew never shrinks; a copy takes what it needs.
+        self.__dict__ = dict(self.__dict__)
+
+    def write(self, data: bytes) -> bool:
+        if not self.writable.open or self.conn.state is not OPEN or self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True
+
+
+class _Inbox:
+    """asyncio.Queue for one reader, in a twentieth of its memory: what the peer has sent is read at once."""
+
+    __slots__ = ("_events", "_waiter")
+
+    def __init__(self) -> None:
+        self._events: deque[Any] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._events
+
+    def put_nowait(self, event: Any) -> None:
+        if self._events is None:
+            self._events = deque()
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def get(self) -> Any:
+        while not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        event = self._events.popleft()
+        if not self._events:
+            self._events = None
+        return event
+
+
+class _Gate:
+    """asyncio.Event, in a tenth of its memory while nobody waits."""
+
+    __slots__ = ("_waiters", "open")
+
+    def __init__(self, is_open: bool) -> None:
+        self.open = is_open
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def set(self) -> None:
+        self.open = True
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def clear(self) -> None:
+        self.open = False
+
+    async def wait(self) -> bool:
+        if not self.open:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters = [*(self._waiters or ()), waiter]
+            await waiter
+        return True
+
+
+def protocol() -> Any:
+    """Return what uvicorn is to be given as ``ws``: the protocol here, or "auto" if it does not work."""
+    try:
+        asyncio.run(asyncio.wait_for(_try_out(), 5))
+    except Exception as error:
+        logger.warning(
+            "uvicorn %s is not as whosonline knows it (%s: %s); sockets work, and take more memory and CPU",
+            uvicorn.__version__,
+            type(error).__name__,
+            error,
+        )
+        return "auto"
+    return FramesProtocol
+
+
+async def _try_out() -> None:
+    """Lead a conversation with the protocol; raise an exception if it does not go as it should."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await _converse(scope, receive, send)
+        except Exception as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    config = uvicorn.Config(application, ws=FramesProtocol, log_config=None, proxy_headers=False)
+    config.load()
+    transport = _Transport()
+    socket = FramesProtocol(config, ServerState(), {})
+    socket.connection_made(transport)
+    socket.data_received(_HANDSHAKE)
+    socket.data_received(b"\x81\x82\0\0\0\0hi")
+    await ended
+    socket.connection_lost(None)
+    head, _, frames = transport.written.partition(b"\r\n\r\n")
+    _expect(head.startswith(b"HTTP/1.1 101"), "the handshake was not answered")
+    _expect(frames == b"\x81\x08prepared" + b"\x81\x02hi" + b"\x88\x02\x11\x30", f"it sent {frames!r}")
+
+
+async def _converse(scope: Any, receive: Any, send: Any) -> None:
+    frames = scope["extensions"][EXTENSION]
+    await receive()
+    await send({"type": "websocket.accept"})
+    frames["settle"]()
+    _expect(frames["write"](frame("prepared").data), "a frame was not written")
+    event = await receive()
+    await send(frame(event["text"]).event)
+    await send({"type": "websocket.close", "code": 4400})
+    _expect(not frames["write"](b"late"), "a frame was written after the end")
+
+
+def _expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise RuntimeError(otherwise)
+
+
+_HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+class _Transport(asyncio.Transport):
+    """Notes what is written."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass

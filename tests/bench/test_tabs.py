@@ -1,0 +1,141 @@
+"""One process of the load, against a server that this test is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from bench.accounts import Account
+from bench.load import Load, loading
+from bench.processes import BenchError
+from bench.sights import View
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
+
+
+def text(payload: bytes) -> bytes:
+    return bytes([0x81, len(payload)]) + payload
+
+
+class Site:
+    """Answers each connection with the next of these bytes, and ends it if told to."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.listener.getsockname()[1])
+        self.requests: list[bytes] = []
+        self.open: list[socket.socket] = []
+        self._answers = answers
+        self._thread = Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        for answer in self._answers:
+            connection, _ = self.listener.accept()
+            self.requests.append(connection.recv(4096))
+            if answer is None:
+                connection.close()
+            else:
+                connection.sendall(answer)
+                self.open.append(connection)
+
+    def close(self) -> None:
+        self._thread.join(20)
+        for connection in [*self.open, self.listener]:
+            connection.close()
+
+
+@pytest.fixture
+def sites() -> Iterator[list[Site]]:
+    made: list[Site] = []
+    yield made
+    for site in made:
+        site.close()
+
+
+def begin(sites: list[Site], *answers: bytes | None) -> Site:
+    sites.append(Site(*answers))
+    return sites[-1]
+
+
+def load_on(site: Site) -> Any:
+    return loading([Account("1", "sessionid=abc")], [site.port])
+
+
+def is_open(load: Load) -> None:
+    load.wait_until("open", lambda stats: stats.open == 1, 20)
+
+
+WELCOME = SWITCHING + text(b'{"type":"welcome","you":"1","resume":"a/b"}')
+
+
+def test_a_tab_that_is_sent_away_returns_with_its_token(sites: list[Site]) -> None:
+    going = WELCOME + b"\x88\x02" + (1012).to_bytes(2, "big")
+    site = begin(sites, going, WELCOME)
+    with load_on(site) as load:
+        load.returning(True)
+        load.open([0], 1)
+        is_open(load)
+        assert load.stats().closed == {1012: 1}
+    assert site.requests[0].startswith(b"GET /users/ HTTP/1.1\r\n")
+    assert b"Cookie: csrftoken=QoyrTgsNT5Da5V5cE1tWZ1JCyBCEWEbr; sessionid=abc\r\n" in site.requests[0]
+    assert site.requests[1].startswith(b"GET /users/?resume=a/b HTTP/1.1\r\n")
+
+
+def test_a_tab_that_is_refused_tries_again_and_that_is_counted(sites: list[Site]) -> None:
+    refusal = b"HTTP/1.1 503 Service Unavailable\r\n\r\n"
+    later = SWITCHING + b"\x88\x02" + (1013).to_bytes(2, "big")
+    site = begin(sites, refusal, None, later, WELCOME)
+    with load_on(site) as load:
+        load.returning(True)
+        load.open([0], 1)
+        is_open(load)
+        assert load.stats().refused == {
+            "HTTP/1.1 503 Service Unavailable": 1,
+            "closed with 1006": 1,
+            "closed with 1013": 1,
+        }
+
+
+def test_a_tab_that_is_refused_where_none_may_be_ends_the_measurement(sites: list[Site]) -> None:
+    with load_on(begin(sites, None)) as load:
+        load.open([0], 1)
+        with pytest.raises(BenchError, match=r"1 tabs should be open: 0 open.*1 refused: closed with 1006"):
+            load.wait_until_open(1, 20)
+
+
+def test_a_tab_answers_pings_and_says_what_it_looks_at(sites: list[Site]) -> None:
+    site = begin(sites, WELCOME + b"\x89\x02hi")
+    with load_on(site) as load:
+        load.look([View(b"greeting")], {0: 0})
+        load.open([0], 1)
+        is_open(load)
+        site.open[0].settimeout(20)
+        heard = b""
+        while len(heard) < len(b"greeting") + 8:
+            heard += site.open[0].recv(100)
+        assert heard == b"greeting" + b"\x8a\x82" + bytes(4) + b"hi"
+
+
+def test_a_tab_that_breaks_off_resets_its_connection(sites: list[Site]) -> None:
+    site = begin(sites, WELCOME)
+    with load_on(site) as load:
+        load.open([0], 1)
+        is_open(load)
+        load.drop([0])
+        site.open[0].settimeout(20)
+        with pytest.raises(ConnectionResetError):
+            site.open[0].recv(1)
+
+
+def test_what_a_process_of_the_load_fails_of_is_told(sites: list[Site]) -> None:
+    with load_on(begin(sites, WELCOME)) as load:
+        load.open([0], 1)
+        is_open(load)
+        load.open([0], 1)
+        with pytest.raises(BenchError, match="tab 0 is opened while it is open"):
+            load.wait_until("never", lambda stats: False, 20)

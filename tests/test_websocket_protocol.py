@@ -1,0 +1,191 @@
+"""Our exception from uvicorn's public interface: that it holds with the uvicorn that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+from websockets.frames import Frame, Opcode
+
+from bench.people import Person
+from whosonline import websocket_protocol
+from whosonline.hub.connection import EXTENSION, frame
+from whosonline.websocket_protocol import FramesProtocol, protocol
+
+from .serving import Server, free_port
+from .test_socket import closed, hear
+
+
+def test_the_installed_uvicorn_is_as_it_is_expected_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    # If this fails after an upgrade: sockets still work, the plain way. Compare the two classes anew.
+    assert protocol() is FramesProtocol
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("changed", ["settle", "write", "handle_connect", "data_received"])
+def test_another_uvicorn_than_expected_is_used_the_plain_way_and_that_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, changed: str
+) -> None:
+    monkeypatch.setattr(FramesProtocol, changed, lambda self, *arguments: self.gone)
+    assert protocol() == "auto"
+    (record,) = caplog.records
+    assert uvicorn.__version__ in record.getMessage()
+
+
+def test_one_that_sends_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FramesProtocol, "write", lambda self, data: True)
+    assert protocol() == "auto"
+
+
+async def test_the_plain_way_serves_sockets_as_well(tmp_path: Path) -> None:
+    # Python imports this module, from the server's path, when it starts.
+    (tmp_path / "sitecustomize.py").write_text(
+        "from whosonline.websocket_protocol import FramesProtocol\nFramesProtocol.settle = None"
+    )
+    with Server(tmp_path) as server:
+        assert "sockets work, and take more" in server.output()
+        async with Person(server.url, "ann") as ann:
+            await ann.sign_up()
+            tab, other = await ann.socket(), await ann.socket()
+            assert (await hear(tab))["type"] == "welcome"
+            await tab.send_json({"type": "watch", "users": ["1"]})
+            await hear(tab, users={"1": {"status": "online"}})
+            for each in (tab, other):
+                await each.send_json({"type": "idle"})
+            await hear(tab, users={"1": {"status": "away"}})
+            await ann.log_out()
+            assert await closed(tab) == 4401
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_a_frame_s_bytes_are_those_that_websockets_makes(size: int) -> None:
+    text = "é" * (size // 2) + "x" * (size % 2)
+    expected = Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
+    assert frame(text).data == expected
+    assert frame(text).event == {"type": "websocket.send", "text": text}
+
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(application: Application) -> AsyncIterator[str]:
+    """Serve an application in this process; yield its socket's URL."""
+    port = free_port()
+    config = uvicorn.Config(
+        application,
+        port=port,
+        ws=FramesProtocol,
+        lifespan="off",
+        log_config=None,
+        ws_per_message_deflate=False,
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve())
+    while not server.started:
+        await asyncio.sleep(0)
+    try:
+        async with (
+            aiohttp.ClientSession() as client,
+            client.ws_connect(f"http://127.0.0.1:{port}/") as socket,
+        ):
+            yield socket
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def test_what_only_the_handshake_needed_is_let_go_and_what_came_with_it_is_not_lost() -> None:
+    scopes: list[dict[str, Any]] = []
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        assert scope["headers"]
+        await receive()
+        await send({"type": "websocket.accept"})
+        settle = scope["extensions"][EXTENSION]["settle"]
+        while settle.__self__.queue.empty():
+            await asyncio.sleep(0)
+        settle()
+        while (event := await receive())["type"] == "websocket.receive":
+            await send(frame(event["text"]).event)
+
+    async with serving(application) as socket:
+        for text in ("one", "two", "three"):
+            await socket.send_str(text)
+        assert [await socket.receive_str(timeout=10) for _ in range(3)] == ["one", "two", "three"]
+        assert scopes[0]["headers"] == []
+
+
+async def test_a_peer_that_does_not_read_is_found_out_by_the_first_frame_it_cannot_take() -> None:
+    buffered, taken_again = asyncio.Queue[int](), asyncio.Event()
+    big = frame("x" * 100_000)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        frames = scope["extensions"][EXTENSION]
+        transport = frames["write"].__self__.transport
+        await receive()
+        await send({"type": "websocket.accept"})
+        frames["settle"]()
+        while frames["write"](big.data):
+            await asyncio.sleep(0)
+        buffered.put_nowait(transport.get_write_buffer_size())
+        await send(frame("last").event)  # waits until the peer has read
+        taken_again.set()
+        await receive()
+
+    async with serving(application) as socket:
+        assert socket._response.connection is not None
+        transport = socket._response.connection.transport
+        assert transport is not None
+        transport.pause_reading()
+        async with asyncio.timeout(20):
+            assert 0 < await buffered.get() <= len(big.data)
+            assert not taken_again.is_set()
+            transport.resume_reading()
+            while await socket.receive_str() != "last":
+                pass
+            assert taken_again.is_set()
+
+
+async def test_an_application_that_does_not_know_of_it_is_served_as_ever() -> None:
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": dict(scope["headers"])[b"host"]})
+        await receive()
+
+    async with serving(application) as socket:
+        assert (await socket.receive_bytes(timeout=10)).startswith(b"127.0.0.1:")
+
+
+async def test_two_may_wait_at_a_gate_and_one_of_them_give_up() -> None:
+    gate = websocket_protocol._Gate(True)
+    assert await gate.wait()
+    gate.clear()
+    first, second = (asyncio.create_task(gate.wait()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    assert await asyncio.wait_for(second, 10)
+    assert first.cancelled()
+    assert gate.open
+
+
+async def test_a_reader_of_an_inbox_that_gives_up_leaves_what_comes_to_the_next() -> None:
+    inbox = websocket_protocol._Inbox()
+    reader = asyncio.create_task(inbox.get())
+    await asyncio.sleep(0)
+    reader.cancel()
+    inbox.put_nowait(1)
+    inbox.put_nowait(2)
+    await asyncio.wait([reader])
+    assert reader.cancelled()
+    assert [await inbox.get(), await inbox.get(), inbox.empty()] == [1, 2, True]

@@ -31,7 +31,7 @@ from . import inputs
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "1000"))
 """So many of each kind."""
 
-pytestmark = pytest.mark.timeout(3600 if INPUTS > 10_000 else 120)
+pytestmark = pytest.mark.timeout(max(INPUTS // 10, 120))
 
 TOGETHER = 20
 """Inputs in one of Hypothesis' examples, after which the others are looked after."""

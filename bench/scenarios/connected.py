@@ -16,6 +16,9 @@ from ..site import Site, serving
 WARM_UP = 20
 """Tabs for each process opened before memory is first weighed: what the first make it load stays loaded."""
 
+SETTLED = 2.0
+"""Seconds without an SQL statement after which what the arrivals brought about has been done."""
+
 OPENING = 0.05
 """Seconds that opening a tab may take on average, before the run is given up."""
 
@@ -102,4 +105,4 @@ def _settle(run: Run, site: Site, load: Load) -> None:
         if time.monotonic() > deadline:
             raise BenchError("the site still asks its database, a minute after the last arrival")
         before = now
-        time.sleep(run.options.quiet)
+        time.sleep(SETTLED)

@@ -149,6 +149,7 @@ class DirectoryWindow:
         self._published: dict[str, Row] | None = None
         self._marked: dict[str, Row | None] = {}
         self._unsure: dict[str, Row] = {}
+        self._hidden: set[str] = set()
         # What was noted since a new reading began, while what was read before is still shown.
         self._since: dict[str, Row | None] | None = None
 
@@ -161,11 +162,13 @@ class DirectoryWindow:
         row = None
         if listing.profile is not None and self._shows(listing.profile):
             row = Row.of(listing.user, listing.profile)
-        if self.sight is not None:
-            row = self._seen(self.sight, listing.user, row)
-        if row is None and not self._may_have_held(listing):
+            if self.sight is not None:
+                self.sight.want([listing.user])
+        elif not self._may_have_held(listing):
             return False
-        self._note(listing.user, row)
+        self._marked[listing.user] = row
+        if self._since is not None:
+            self._since[listing.user] = row
         return True
 
     def load(self, rows: Iterable[tuple[str, Profile]]) -> None:
@@ -173,12 +176,14 @@ class DirectoryWindow:
         self._published = {user: Row.of(user, profile) for user, profile in rows if self._sees(user)}
         self._marked = {**(self._since or {}), **self._marked}
         self._since = None
+        self._hidden.clear()
         self.publish()
 
     def unload(self) -> None:
         """Forget everything: entries of the log were missed, and it has to be loaded anew."""
         self._published = self._since = None
         self._marked.clear()
+        self._hidden.clear()
 
     def renew(self) -> None:
         """Have it loaded again while it goes on: nothing was missed, but other people may be seen."""
@@ -192,25 +197,29 @@ class DirectoryWindow:
     def answered(self, users: Iterable[str]) -> None:
         """Take over what the sight now knows of these users."""
         for user in users:
+            if self._asks_about(user):
+                continue  # the answer came too late to count; there will be another
             row = self._unsure.pop(user, None)
-            if row is not None and self._sees(user):
-                self._note(user, row)
-            elif self._published is not None and user in self._published and not self._sees(user):
-                self._marked[user] = None
+            if not self._sees(user):
+                self._hidden.add(user)
+            elif row is not None:
+                self._marked.setdefault(user, row)
 
     def publish(self) -> Directory | None:
         """Take over the noted changes; return what differs, if anything does."""
         if self._published is None:
             return None
         added, removed = [], []
-        for user, row in self._marked.items():
-            shown = row if self._sees(user) else None
+        hidden = dict.fromkeys(user for user in self._hidden if not self._sees(user))
+        for user, row in {**hidden, **self._marked}.items():
+            shown = self._as_seen(user, row)
             if shown is not None and self._published.get(user) != shown:
                 self._published[user] = shown
                 added.append(shown)
             elif shown is None and self._published.pop(user, None) is not None:
                 removed.append(user)
         self._marked.clear()
+        self._hidden.clear()
         if not added and not removed:
             return None
         return Directory(added=added or UNSET, removed=removed or UNSET)
@@ -227,23 +236,18 @@ class DirectoryWindow:
         after, until, search = self.span.after, self.span.until, self.span.search or UNSET
         return Directory(reset=True, after=after, until=until, search=search, added=rows)
 
-    def _note(self, user: str, row: Row | None) -> None:
-        self._marked[user] = row
-        if self._since is not None:
-            self._since[user] = row
-
     def _sees(self, user: str) -> bool:
         return self.sight is None or self.sight.sees(user)
 
-    def _seen(self, sight: Sight, user: str, row: Row | None) -> Row | None:
-        """Return a row that may be shown; keep it for later where that is to be asked first."""
-        self._unsure.pop(user, None)
-        if row is None:
-            return None
-        sight.want([user])
-        if sight.sees(user):
+    def _asks_about(self, user: str) -> bool:
+        return self.sight is not None and self.sight.asks_about(user)
+
+    def _as_seen(self, user: str, row: Row | None) -> Row | None:
+        """Return a row that may be shown; keep one for later of which that is not known yet."""
+        if row is None or self._sees(user):
+            self._unsure.pop(user, None)
             return row
-        if sight.waits:
+        if self._asks_about(user):
             self._unsure[user] = row
         return None
 

@@ -35,7 +35,7 @@ KEPT = 5000
 """Answers that are kept for a viewer; beyond, those about people who are shown."""
 
 MOST_READS = 20
-"""Parts of the list of all users that are read for one that is watched: whom one may not see leaves gaps."""
+"""Reads for one page of a list: whom one may not see leaves gaps. Beyond so many the page comes out short."""
 
 
 class Sights:

@@ -51,6 +51,13 @@ class Choosy(AccessPolicy):
         return user.username != "bob"
 
 
+class NoLooking(AccessPolicy):
+    async def may_watch(self, user, room):
+        if user == "9999":
+            raise OSError("away")
+        return room != "site" or (await User.objects.aget(pk=user)).username != "a1"
+
+
 class NotDerived:
     pass
 
@@ -107,6 +114,15 @@ def test_code_that_shows_it_to_nobody_in_particular_is_told_everything(people, p
     assert names(directory.page()) == ["a1", "a2", "b1", "b2"]
     assert presence.online_count() == 3
     assert OwnInitialOnly.asked == []
+
+
+def test_who_may_not_look_into_the_site_sees_nobody_online_there(people, policy, caplog):
+    policy(NoLooking)
+    assert names(presence.online(viewer=people["b1"].pk)) == ["a1", "b1", "b2"]
+    assert presence.online(viewer=people["a1"].pk) == presence.online(viewer=None) == []
+    assert presence.online_before("z", viewer=9999) == []
+    assert names(presence.online()) == ["a1", "b1", "b2"]
+    assert "could not say who may look" in caplog.text
 
 
 def test_who_is_not_logged_in_is_told_nothing_where_there_is_a_rule(people, policy):

@@ -135,6 +135,17 @@ def seen_by(viewer: object, ids: Iterable[str]) -> set[str]:
     return seen.intersection(ids)
 
 
+def may_watch(viewer: object, room: str) -> bool:
+    """Return whether a viewer, by primary key in any type, may look who is in a room."""
+    if viewer is TRUSTED or not restricts("may_watch"):
+        return True
+    try:
+        return viewer is not None and bool(_at_once(get_policy().may_watch)(str(viewer), room))
+    except Exception:
+        logger.exception("the access policy could not say who may look into a room; nobody may for now")
+        return False
+
+
 def limits_sight(viewer: object) -> bool:
     """Return whether there may be somebody whom a viewer may not see."""
     return viewer is not TRUSTED and restricts("visible")

@@ -180,6 +180,8 @@ class _Chunk(NamedTuple):
 
 
 def _reads(viewer: object) -> Iterable[int]:
+    if not access.may_watch(viewer, SITE):
+        return ()
     return range(MOST_READS) if access.limits_sight(viewer) else count()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from whosonline.core import searches
 from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
 from whosonline.hub import sights
@@ -36,6 +37,7 @@ class Rule:
         self.closed: set[tuple[str, str]] = set()
         """(user, room)"""
         self.failing = False
+        self.silent_for: set[str] = set()
         self.asked: list[tuple[str, list[str]]] = []
         self.answers = asyncio.Event()
         self.answers.set()
@@ -46,6 +48,8 @@ class Rule:
     async def visible(self, viewer: str, users: list[str]) -> Collection[str]:
         self.asked.append((viewer, users))
         await self.answers.wait()
+        if viewer in self.silent_for:
+            await asyncio.Event().wait()
         if self.failing:
             raise OSError("the rule's own database is away")
         return {user for user in users if (viewer, user) not in self.hidden}
@@ -187,9 +191,15 @@ async def test_what_nobody_told_of_is_found_by_the_next_look_at_everybody(world:
     assert "ann" not in shown(hear(tabs["bob"], state))
 
 
+@pytest.mark.parametrize("together", [200, 1])
 async def test_while_the_rule_fails_nobody_is_shown_and_what_was_shown_goes(
-    world: World, rule: Rule, caplog: pytest.LogCaptureFixture
+    world: World,
+    rule: Rule,
+    together: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setattr(searches, "ASK", together)
     hub = await world.node()
     tabs = await everybody(world, hub, "ann", "bob", "cy")
     state = await say(tabs["bob"], ClientState(), USERS, PAGE, DIRECTORY)
@@ -248,6 +258,31 @@ async def test_an_answer_from_before_a_change_of_sight_counts_for_nothing(world:
     await settle()
     assert len(rule.asked) > asked
     assert "ann" not in shown(hear(tabs["bob"], ask(ClientState(), json.loads(USERS))))
+
+
+async def test_who_leaves_while_it_is_asked_what_they_may_see_holds_up_nobody(world: World, rule: Rule):
+    hub = await world.node()
+    tabs = await everybody(world, hub, "ann", "bob", "cy")
+    rule.silent_for = {"bob", "cy"}  # as many as are read for at once
+    for name in rule.silent_for:
+        await tabs[name].say(DIRECTORY)
+        tabs[name].close()
+    state = await say(tabs["ann"], ClientState(), DIRECTORY)
+    await settle()
+    state = hear(tabs["ann"], state)
+    assert state.directory is not None
+    assert (state.directory.rows or {}).keys() == {"ann", "bob", "cy", "dan"}
+
+
+async def test_a_rule_that_gives_no_answer_in_time_has_said_no(
+    world: World, rule: Rule, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(sights, "PATIENCE", 0.0)
+    hub = await world.node()
+    tabs = await everybody(world, hub, "ann", "bob")
+    rule.answers.clear()
+    with caplog.at_level(logging.CRITICAL):
+        assert shown(await say(tabs["bob"], ClientState(), USERS)) == set()
 
 
 async def test_two_tabs_of_a_user_ask_once_and_a_flood_asks_no_more(world: World, rule: Rule):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from .connection import Connection
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds that the site may take for an answer; then there is none."""
 
 Visible = Callable[[str, list[str]], Awaitable[Collection[str]]]
 """Returns those of the users whom a viewer may see."""
@@ -86,7 +90,8 @@ class Rooms:
         if ask is None:
             return True
         try:
-            return bool(await ask(connection.user, room))
+            async with asyncio.timeout(PATIENCE):
+                return bool(await ask(connection.user, room))
         except Exception:
             logger.exception("the access policy could not say who may come into a room; nobody may for now")
             return False

@@ -15,7 +15,7 @@ from ..core.searches import SearchWindow
 from ..core.sights import Sight
 from ..core.views import Views
 from ..core.wire import Range
-from .access import Access
+from .access import PATIENCE, Access
 from .clock import Clock
 from .connection import Connection
 from .fanout import DirectoryLoader, Fanout, LoadDirectory, ReadDirectory, Rows
@@ -75,14 +75,17 @@ class Sights:
     def part(self, connection: Connection) -> None:
         """Forget a connection; with the user's last one what the user may see."""
         sight = connection.sight
-        if sight is not None and sight.watchers.pop(connection, 0) is None and not sight.watchers:
-            del self._sights[sight.viewer]
+        if sight is not None and connection in sight.watchers:
+            del sight.watchers[connection]
+            if not sight.watchers:
+                del self._sights[sight.viewer]
+                self._wake(sight)
 
     async def learn(self, sight: Sight, users: Iterable[str]) -> None:
-        """Wait until there is an answer about these users, or could be none."""
+        """Wait until there is an answer about these users, or none to wait for."""
         users = list(users)
         sight.want(users)
-        while not sight.failing and any(sight.asks_about(user) for user in users):
+        while sight.watchers and not sight.failing and any(sight.asks_about(user) for user in users):
             await self._waiting.setdefault(sight, asyncio.Event()).wait()
 
     def doubt(self, connection: Connection) -> None:
@@ -120,7 +123,7 @@ class Sights:
 
     async def _ask(self, sight: Sight) -> None:
         try:
-            while (sight.watchers or sight in self._waiting) and (question := sight.question(TOGETHER)):
+            while sight.watchers and (question := sight.question(TOGETHER)):
                 if not await self._answered(sight, question):
                     await self._clock.sleep(RETRY)
                     sight.want(question)
@@ -133,7 +136,7 @@ class Sights:
         assert self._access.visible is not None
         failed_before = sight.failing
         try:
-            async with self._turn:
+            async with self._turn, asyncio.timeout(PATIENCE):
                 seen = {str(user) for user in await self._access.visible(sight.viewer, question)}
         except Exception:
             logger.exception("the access policy could not say whom a user may see; nobody is shown for now")

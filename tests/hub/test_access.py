@@ -200,6 +200,7 @@ async def test_while_the_rule_fails_nobody_is_shown_and_what_was_shown_goes(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(searches, "ASK", together)
+    world.people.access = Access(rule.visible)  # no room is closed for it
     hub = await world.node()
     tabs = await everybody(world, hub, "ann", "bob", "cy")
     state = await say(tabs["bob"], ClientState(), USERS, PAGE, DIRECTORY)

@@ -10,6 +10,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
 from django.utils.module_loading import import_string
 
 from .conf import get_settings
@@ -99,6 +100,8 @@ def questions(in_thread: Callable[[Any], Any]) -> Access:
         if not restricts(name):
             return None
         method = getattr(get_policy(), name)
+        if name == "visible":
+            method = _keys_seen(method)
         return method if iscoroutinefunction(method) else in_thread(method)
 
     return Access(ask("visible"), ask("may_enter"), ask("may_watch"))
@@ -153,9 +156,33 @@ def limits_sight(viewer: object) -> bool:
 
 def _seen(viewer: str, ids: list[str]) -> Iterator[str]:
     try:
-        yield from map(str, _at_once(get_policy().visible)(viewer, ids))
+        yield from _at_once(_keys_seen(get_policy().visible))(viewer, ids)
     except Exception:
         logger.exception("the access policy could not say whom a user may see; nobody is shown")
+
+
+def _keys_seen(visible: Any) -> Any:
+    """Return a policy's method, made to answer with the keys themselves: where it runs a query may be put."""
+    if iscoroutinefunction(visible):
+
+        async def seen_async(viewer: str, ids: list[str]) -> set[str]:
+            return _keys(await visible(viewer, ids))
+
+        return seen_async
+
+    def seen(viewer: str, ids: list[str]) -> set[str]:
+        return _keys(visible(viewer, ids))
+
+    return seen
+
+
+def _keys(answer: Any) -> set[str]:
+    """Return the primary keys of a policy's answer as texts; it may be a query, not yet put."""
+    answer = list(answer) if not isinstance(answer, str) else [answer]
+    if any(isinstance(each, Model) for each in answer):
+        # As a text a user is the username, which may be another's key.
+        raise TypeError("visible() returns primary keys, not model instances")
+    return {str(each) for each in answer}
 
 
 def _at_once(method: Any) -> Any:

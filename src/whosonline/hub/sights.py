@@ -137,7 +137,7 @@ class Sights:
         failed_before = sight.failing
         try:
             async with self._turn, asyncio.timeout(PATIENCE):
-                seen = {str(user) for user in await self._access.visible(sight.viewer, question)}
+                seen = frozenset(await self._access.visible(sight.viewer, question))
         except Exception:
             logger.exception("the access policy could not say whom a user may see; nobody is shown for now")
             self._tell(sight, sight.fail(question))

@@ -182,6 +182,17 @@ async def test_a_change_of_sight_is_taken_over_everywhere_within_a_second(world:
     assert state.page.order == ["ann", "bob"]
 
 
+async def test_a_look_that_finds_nothing_new_tells_nothing(world: World, rule: Rule):
+    rule.hidden = {("bob", "cy")}
+    hub = await world.node()
+    tabs = await everybody(world, hub, "ann", "bob", "cy")
+    await say(tabs["bob"], ClientState(), USERS, PAGE, DIRECTORY)
+    asked = len(rule.asked)
+    await sight_changed(world, "bob")
+    assert len(rule.asked) > asked
+    assert [told["type"] for told in tabs["bob"].take()] == ["resume"]
+
+
 async def test_what_nobody_told_of_is_found_by_the_next_look_at_everybody(world: World, rule: Rule):
     hub = await world.node(recheck=300.0)
     tabs = await everybody(world, hub, "ann", "bob", "cy")
@@ -243,6 +254,30 @@ async def test_a_page_is_filled_past_the_hidden_and_stays_so_when_somebody_leave
     state = hear(tabs["n000"], state)
     assert state.page is not None
     assert state.page.order == ["n000", "n021"]
+
+
+async def test_of_very_many_answers_those_about_people_who_are_not_shown_are_forgotten(
+    world: World, rule: Rule, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sights, "KEPT", 10)
+    monkeypatch.setattr(searches, "ASK", 5)
+    hub = await world.node()
+    names = [f"n{number:03}" for number in range(40)]
+    rule.hidden = {("n000", name) for name in names[3:35]}
+    tabs = await everybody(world, hub, *names)
+    state = await say(tabs["n000"], ClientState(), PAGE, USERS)
+    sight = tabs["n000"].connection.sight
+    assert sight is not None
+    assert len(sight) < 20
+    assert all(sight.sees(name) for name in ("n001", "n002"))
+    await tabs["n001"].say('{"type":"idle"}')
+    await tabs["n030"].say('{"type":"idle"}')
+    await world.clock.advance(2)
+    state = hear(tabs["n000"], state)
+    assert shown(state) == {"n000", "n001"}
+    assert state.page is not None
+    assert state.page.rows is not None
+    assert state.page.rows["n001"]["status"] == "away"
 
 
 async def test_an_answer_from_before_a_change_of_sight_counts_for_nothing(world: World, rule: Rule):

@@ -20,7 +20,17 @@ class Sight:
         on_wanted: Called when there is something to ask.
     """
 
-    __slots__ = ("_answers", "_question", "_stale", "_wanted", "failing", "on_wanted", "viewer", "watchers")
+    __slots__ = (
+        "_answers",
+        "_asked",
+        "_question",
+        "_stale",
+        "_wanted",
+        "failing",
+        "on_wanted",
+        "viewer",
+        "watchers",
+    )
 
     blind = False
     """Whether it never sees anybody."""
@@ -37,6 +47,7 @@ class Sight:
         self._stale: dict[str, bool] = {}
         self._wanted: dict[str, None] = {}
         self._question: list[str] | None = None
+        self._asked: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         """Return how many answers are kept."""
@@ -62,7 +73,7 @@ class Sight:
 
     def asks_about(self, user: str) -> bool:
         """Return whether an answer about a user is on its way."""
-        return user in self._wanted or (self._question is not None and user in self._question)
+        return user in self._wanted or user in self._asked
 
     @property
     def waits(self) -> bool:
@@ -76,7 +87,7 @@ class Sight:
         users = list(islice(self._wanted, most))
         for user in users:
             del self._wanted[user]
-        self._question = users or None
+        self._question, self._asked = users or None, frozenset(users)
         return users
 
     def answer(self, question: list[str], seen: Collection[str]) -> None:
@@ -86,7 +97,8 @@ class Sight:
         """
         if question is not self._question:
             return
-        self._question, self.failing = None, False
+        self._put_away()
+        self.failing = False
         for user in question:
             self._answers[user] = user in seen
             self._stale.pop(user, None)
@@ -100,7 +112,7 @@ class Sight:
         self._stale = {}
         self.failing = True
         if question is self._question:
-            self._question = None
+            self._put_away()
         return gone
 
     def doubt(self, shown: Iterable[str]) -> None:
@@ -109,12 +121,15 @@ class Sight:
         self._answers = {}
         if self._question is not None:
             self._wanted.update(dict.fromkeys(self._question))
-            self._question = None
+            self._put_away()
 
     def keep(self, users: Collection[str]) -> None:
         """Forget the answers about all others."""
         self._answers = {user: seen for user, seen in self._answers.items() if user in users}
         self._stale = {user: seen for user, seen in self._stale.items() if user in users}
+
+    def _put_away(self) -> None:
+        self._question, self._asked = None, frozenset()
 
 
 class Blind(Sight):

@@ -362,9 +362,11 @@ class DirectoryLoader:
                 logger.exception("the list of users could not be read; trying again soon")
                 await self._clock.sleep(self.RETRY)
                 continue
+            before = window.full() if window.loaded else None
             window.load(rows)
-            for watcher in self._views.to(window):
-                self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
+            if window.full() != before:  # else it was renewed, and nothing is new
+                for watcher in self._views.to(window):
+                    self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
             return
 
 

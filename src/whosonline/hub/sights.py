@@ -106,7 +106,7 @@ class Sights:
             for _ in range(MOST_READS):
                 await self.learn(sight, (user for user, _ in rows))
                 seen += [row for row in rows if sight.sees(row[0])]
-                if len(rows) < limit or len(seen) >= limit:
+                if sight.failing or len(rows) < limit or len(seen) >= limit:
                     break
                 span = Range(rows[-1][1].key, span.until, span.search)
                 rows = await load(span, limit)

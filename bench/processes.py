@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,19 @@ def children(pid: int) -> list[int]:
 
 
 @contextmanager
+def _hang_ups_heard() -> Iterator[None]:
+    """Let what is begun hear SIGHUP, which restarts a site, also where nohup has this program ignore it."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+@contextmanager
 def running(
     *command: str,
     environment: Mapping[str, str] | None = None,
@@ -59,17 +73,18 @@ def running(
     errors: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program beside this one, and end it: politely, if it has children to end."""
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        executable=program,
-        stdin=subprocess.PIPE,
-        # Nobody reads a pipe while much is printed into it.
-        stdout=errors or subprocess.PIPE,
-        stderr=errors,
-        process_group=0,
-    )
+    with _hang_ups_heard():
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            executable=program,
+            stdin=subprocess.PIPE,
+            # Nobody reads a pipe while much is printed into it.
+            stdout=errors or subprocess.PIPE,
+            stderr=errors,
+            process_group=0,
+        )
     try:
         yield process
     finally:

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from itertools import cycle
 from statistics import median, quantiles
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 from whosonline.core.connections import Connections
@@ -58,7 +58,8 @@ async def measure_idle(url: str, client: Any, seconds: float) -> None:
     """Watch Redis while six nodes have nobody to tell of."""
     policy, address, layout = Policy(), Address.parse(url), Layout("idle")
     stores = [RedisStore(address, layout) for _ in range(NODES)]
-    nodes = [Node(store, Connections(policy.grace), Mock(), policy, LoopClock()) for store in stores]
+    hub = Mock(on_snapshot=AsyncMock())
+    nodes = [Node(store, Connections(policy.grace), hub, policy, LoopClock()) for store in stores]
     for node in nodes:
         node.start()
     await asyncio.sleep(1.5)  # begun; and no beat or sweep falls on an edge

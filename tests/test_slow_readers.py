@@ -13,9 +13,9 @@ import pytest
 from aiohttp import ClientWebSocketResponse as Socket
 from yarl import URL
 
-from bench.fanout import _memory
+from bench import processes
+from bench.frames import masked
 from bench.people import Person
-from bench.readers import masked
 
 from .serving import Server
 from .test_socket import hear
@@ -83,7 +83,7 @@ async def test_peers_that_never_read_cost_a_frame_or_two_hold_up_nobody_and_are_
     asking = masked(json.dumps(watch).encode())
     with Server(tmp_path, POLICY) as server, ExitStack() as stack:
         assert server._process is not None
-        memory = partial(_memory, server._process.pid)
+        memory = partial(processes.memory, server._process.pid)
         async with Person(server.url, "ann") as ann, Person(server.url, "bob") as bob:
             await ann.sign_up()
             await bob.sign_up()

@@ -16,6 +16,9 @@ from ..site import Site, serving
 WARM_UP = 20
 """Tabs for each process opened before memory is first weighed: what the first make it load stays loaded."""
 
+SETTLED = 2.0
+"""Seconds without an SQL statement after which what the arrivals brought about has been done."""
+
 OPENING = 0.05
 """Seconds that opening a tab may take on average, before the run is given up."""
 
@@ -24,7 +27,9 @@ OPENING = 0.05
 def connected(run: Run) -> Iterator[tuple[Site, Load]]:
     """Open all residents' tabs; measure memory and what an arrival takes on the way."""
     residents = run.cast.residents
-    policy = {"GRACE": run.options.grace}
+    # By default everybody is looked up again in five minutes, 200 by three statements. That is known, and
+    # would hide what else the site asks its database while nothing happens.
+    policy = {"GRACE": run.options.grace, "RECHECK": 3600}
     with serving(run.folder, run.options.workers, policy) as site, loading(run.accounts, site.ports) as load:
         look_at_pages(run, load)
         weights = _fill(run, site, load)
@@ -102,4 +107,4 @@ def _settle(run: Run, site: Site, load: Load) -> None:
         if time.monotonic() > deadline:
             raise BenchError("the site still asks its database, a minute after the last arrival")
         before = now
-        time.sleep(run.options.quiet)
+        time.sleep(SETTLED)

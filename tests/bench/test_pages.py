@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ def test_every_page_is_measured() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench.pages", "--users", "300", "--rounds", "2"],
         cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "src:."},
         capture_output=True,
         text=True,
         check=False,

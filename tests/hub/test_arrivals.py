@@ -51,7 +51,7 @@ async def test_who_comes_while_a_look_up_runs_is_in_the_next_with_all_others(doo
 
 
 async def test_past_the_end_of_the_queue_arrivals_are_told_to_try_later(door: Door):
-    arrivals = Arrivals(door.look_up, most=3, timeout=10)
+    arrivals = Arrivals(door.look_up, most=4, timeout=10)
     coming = [asyncio.create_task(arrivals.who("first"))]
     await settle()  # its look-up has begun: it waits in the queue no more
     coming += [asyncio.create_task(arrivals.who("second"))]

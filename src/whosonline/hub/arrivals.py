@@ -1,8 +1,8 @@
 """Sockets that have just arrived: looked up together, in a queue that has an end.
 
-Who comes while a look-up runs is in the next one: a single socket waits for nobody, and a storm is asked
-for in a few large questions. Those who were looked up are let in some at a time, with a turn of the loop in
-between, so that those who are connected already are not kept waiting.
+Who comes while a look-up runs, or a moment after it, is in the next one: a single socket waits for nobody,
+and a storm is asked for in a few large questions. Those who were looked up are let in some at a time, with
+a turn of the loop in between, so that those who are connected already are not kept waiting.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ Found = TypeVar("Found")
 TOGETHER = 200
 """Sockets that are looked up in one question."""
 
-AT_ONCE = 2
+AT_ONCE = 1
 """Questions that are asked at the same time."""
+
+GATHER = 0.02
+"""Seconds after an answer in which further arrivals are gathered for the next question."""
 
 LET_IN = 20
 """Sockets that are let in during one turn of the loop."""
@@ -82,6 +85,7 @@ class Arrivals(Generic[Found]):
                 await self._tell(some, None)
             else:
                 await self._tell(some, found)
+            await asyncio.sleep(GATHER)
 
     async def _tell(
         self, some: list[tuple[str, asyncio.Future[Found | None]]], found: Mapping[str, Found] | None

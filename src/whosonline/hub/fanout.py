@@ -2,8 +2,8 @@
 
 A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
-the loop. After a flush the next waits for a tick, or for as long as the flush itself took if that was
-longer: fan-out never has more than about half of the process.
+the loop. After a flush the next waits for a tick, or for three times as long as the flush itself took if
+that was longer: fan-out never has more than about a quarter of the process.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
 than a twentieth of the process.
@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 YIELD_AFTER = 0.005
 """Seconds of publishing or sending after which the loop gets a turn for everything else."""
+
+REST = 3
+"""The next flush rests for so many times as long as the last one took, if that is longer than a tick. Several
+processes share the cores of a machine, so that each must leave more than half of its time to all else."""
 
 COUNT_REST = 20
 """The next count rests for so many times as long as the frames about the last one alone took."""
@@ -256,17 +260,22 @@ class Fanout:
         """Publish and send for a while; then let the loop have a turn, or end the flush."""
         if self._sending is None:
             return  # stopped meanwhile
-        flushed, began = self._flushed, time.perf_counter()
+        flushed, began, worked = self._flushed, time.perf_counter(), time.thread_time()
+        done = True
         for _ in self._sending:
             if time.perf_counter() - began > YIELD_AFTER:
-                flushed.spent += time.perf_counter() - began
-                asyncio.get_running_loop().call_soon(self._go_on)
-                return
+                done = False
+                break
         flushed.spent += time.perf_counter() - began
+        flushed.worked += time.thread_time() - worked
+        if not done:
+            asyncio.get_running_loop().call_soon(self._go_on)
+            return
         self._sending = None
         now = self._clock.time()
         # What told nobody anything was no flush that others would have to wait for.
-        self._next_flush = now + max(self._policy.tick if flushed.frames else 0.0, flushed.spent)
+        rest = max(self._policy.tick, REST * flushed.spent) if flushed.frames else flushed.spent
+        self._next_flush = now + rest
         if flushed.counted:
             self._next_count = now + max(self._policy.count_interval, COUNT_REST * flushed.spent_on_count)
         self.flush_soon()
@@ -278,6 +287,8 @@ class _Flushed:
 
     spent: float = 0.0
     """Seconds."""
+    worked: float = 0.0
+    """Seconds of the processor."""
     frames: int = 0
     counts: int = 0
     """Frames of them that are about the online count alone."""
@@ -291,7 +302,7 @@ class _Flushed:
 
     @property
     def spent_on_count(self) -> float:
-        return self.spent * self.counts / self.frames if self.frames else 0.0
+        return self.worked * self.counts / self.frames if self.frames else 0.0
 
 
 class DirectoryLoader:

@@ -12,6 +12,9 @@ from ..errors import PositionGone
 from . import codec
 from .calls import Calls, RawEntry
 
+GATHER = 0.01
+"""Seconds after a read in which entries are gathered for the next, so that many changes cost few reads."""
+
 
 class Logged(NamedTuple):
     """An entry, and when it was logged, in microseconds since 1970."""
@@ -82,6 +85,7 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
                 # Each partition's own order is kept, even where its clock was set back.
                 merged = heapq.merge(*parts, key=lambda logged: logged.at)
                 yield Batch(tuple(logged.entry for logged in merged), tuple(places))
+                await asyncio.sleep(GATHER)
                 continue
             if len(places) > 1 and await _wait_for_any(calls, places, wait, waiting):
                 continue

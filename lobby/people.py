@@ -60,22 +60,27 @@ class Source(ABC, Generic[Person]):
 
 
 class Everyone(Source[Any]):
-    """All users; with a query, those whom it finds."""
+    """All users; with a query, those whom it finds.
 
-    def __init__(self, query: str) -> None:
+    Args:
+        viewer: The primary key of who looks.
+    """
+
+    def __init__(self, query: str, viewer: object) -> None:
         self._query = query
+        self._viewer = viewer
 
     def _after(self, key: str | None, limit: int) -> list[Any]:
-        return list(directory.page(key, limit=limit, query=self._query))
+        return list(directory.page(key, limit=limit, query=self._query, viewer=self._viewer))
 
     def _before(self, key: str, limit: int) -> list[Any]:
-        return list(directory.page_before(key, limit, self._query))
+        return list(directory.page_before(key, limit, self._query, viewer=self._viewer))
 
     def _holds_before(self, key: str) -> bool:
-        return directory.holds_before(key, self._query)
+        return directory.holds_before(key, self._query, viewer=self._viewer)
 
     def _holds_after(self, key: str) -> bool:
-        return directory.holds_after(key, self._query)
+        return directory.holds_after(key, self._query, viewer=self._viewer)
 
     def _key(self, person: Any) -> str:
         return directory.name_key(person)
@@ -86,20 +91,22 @@ class OnlineNow(Source[Online]):
 
     Args:
         visitor: None for somebody invisible.
+        viewer: The primary key of who looks.
     """
 
-    def __init__(self, query: str, visitor: Any) -> None:
+    def __init__(self, query: str, visitor: Any, viewer: object) -> None:
         self._query = query
+        self._viewer = viewer
         self._me: Online | None = None
         if visitor is not None and matches(directory.profile(visitor), query):
             self._me = Online(str(visitor.pk), directory.profile(visitor), Status.ONLINE)
 
     def _after(self, key: str | None, limit: int) -> list[Online]:
-        people = presence.online(key, limit, self._query)
+        people = presence.online(key, limit, self._query, viewer=self._viewer)
         return self._with_me(people, lambda mine: key is None or mine > key)[:limit]
 
     def _before(self, key: str, limit: int) -> list[Online]:
-        people = presence.online_before(key, limit, self._query)
+        people = presence.online_before(key, limit, self._query, viewer=self._viewer)
         return self._with_me(people, lambda mine: mine < key)[-limit:]
 
     def _holds_before(self, key: str) -> bool:

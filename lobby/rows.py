@@ -26,29 +26,34 @@ class Row(NamedTuple):
 
 
 def count_and_rows(users: Sequence[Any], visitor: Any, invisible: bool) -> tuple[int | None, list[Row]]:
-    """Return the figure for how many users are online (None: not known) and a row for each of these users.
+    """Return the figure for how many users are online (None: not to be known) and a row for each of these.
 
     Args:
         invisible: Whether the visitor appears offline to others, and so is not counted.
     """
     me = str(visitor.pk)
-    count, seen = _seen({*(str(user.pk) for user in users), me})
+    count, seen = _seen({*(str(user.pk) for user in users), me}, me)
     if me in seen and not invisible:
         # Who looks at the page is online, though the page's socket is not open yet.
-        count += seen[me].status is Status.OFFLINE
+        count = count + (seen[me].status is Status.OFFLINE) if count is not None else None
         seen[me] = Seen(Status.ONLINE, None)
     rows = [_row(user, seen.get(str(user.pk)), me) for user in users]
-    return (presence.shown_count(count) if seen else None), rows
+    return (presence.shown_count(count) if count is not None else None), rows
 
 
-def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, list[Row]]:
+def count_and_rows_online(
+    people: Iterable[Online], visitor: Any, viewer: object
+) -> tuple[int | None, list[Row]]:
     """Return the figure for how many users are online and a row for each of these people, who are.
 
     Args:
         visitor: Who looks at the page, and so is online; None for somebody invisible.
+        viewer: The primary key of who looks.
     """
     me = str(visitor.pk) if visitor is not None else None
-    count = presence.online_count() + (me is not None and not presence.is_online(me))
+    count = presence.count_for(viewer)
+    if count is not None:
+        count = presence.shown_count(count + (me is not None and not presence.is_online(me)))
     rows = [
         Row(
             person.user,
@@ -59,14 +64,14 @@ def count_and_rows_online(people: Iterable[Online], visitor: Any) -> tuple[int, 
         )
         for person in people
     ]
-    return presence.shown_count(count), rows
+    return count, rows
 
 
-def _seen(ids: set[str]) -> tuple[int, dict[str, Seen]]:
+def _seen(ids: set[str], viewer: object) -> tuple[int | None, dict[str, Seen]]:
     try:
-        return presence.online_count(), presence.statuses(ids)
+        return presence.count_for(viewer), presence.statuses(ids, viewer=viewer)
     except StoreUnavailable:
-        return 0, {}
+        return None, {}
 
 
 def _row(user: Any, seen: Seen | None, me: str) -> Row:

@@ -95,18 +95,21 @@ class UserList(LoginRequiredMixin, TemplateView):
         self.view = ONLINE if request.GET.get("view") == ONLINE else EVERYONE
         self.invisible = presence.is_invisible(request.user.pk)
         self.query = " ".join(self._parameter("q").split())[:LONGEST]
+        away = False
         try:
             stretch, count, rows = self._page()
+            away = any(row.status is None for row in rows)
             if not rows and (self._parameter("after") or self._parameter("before")):
                 return redirect(self._address())  # beyond the ends of the list
         except StoreUnavailable:
-            stretch, count, rows = Stretch([], None, None), None, []
+            stretch, count, rows, away = Stretch([], None, None), None, [], True
         context = {
             "view": self.view,
             "query": self.query,
             "rows": rows,
             "invisible": self.invisible,
             "count": count,
+            "away": away,
             "stretch": stretch,
             "everyone": self._address(view=EVERYONE),
             "online": self._address(view=ONLINE),
@@ -120,10 +123,12 @@ class UserList(LoginRequiredMixin, TemplateView):
         # What the page shows it also watches.
         if self.view == ONLINE:
             stretch = self._stretch(
-                OnlineNow(self.query, None if self.invisible else visitor), min(PAGE, policy.page_limit)
+                OnlineNow(self.query, None if self.invisible else visitor, visitor.pk),
+                min(PAGE, policy.page_limit),
             )
-            return stretch, *count_and_rows_online(stretch.people, None if self.invisible else visitor)
-        stretch = self._stretch(Everyone(self.query), min(PAGE, policy.watched_users))
+            shown = None if self.invisible else visitor
+            return stretch, *count_and_rows_online(stretch.people, shown, visitor.pk)
+        stretch = self._stretch(Everyone(self.query, visitor.pk), min(PAGE, policy.watched_users))
         return stretch, *count_and_rows(stretch.people, visitor, self.invisible)
 
     def _stretch(self, source: Source[Any], limit: int) -> Stretch:

@@ -40,7 +40,7 @@ def test_a_setting_reaches_the_policy(settings):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"GRACEFUL": 1}, "unknown keys: GRACEFUL. Known are: ARRIVALS_WAITING"),
+        ({"GRACEFUL": 1}, "unknown keys: GRACEFUL. Known are: ACCESS_POLICY, ARRIVALS_WAITING"),
         ({"grace": 1}, "unknown keys: grace"),
         ({1: 1}, "unknown keys: 1"),
         ({"LEASE": 5}, "lease (5 s) must be more than 2 × beat (3.0 s)"),
@@ -106,6 +106,7 @@ def test_every_setting_is_documented_with_its_default():
     text = (DOCS / "settings.md").read_text().split("## Django's own settings")[0]
     defaults = {field.name: field.default for field in fields(Policy)}
     defaults |= {"store": "memory://", "partitions": 1, "key_prefix": "whosonline", "path": "users/"}
+    defaults["access_policy"] = "whosonline.access.AccessPolicy"
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", text, re.MULTILINE))
     assert set(documented) == {name.upper() for name in defaults}
     for name, default in defaults.items():

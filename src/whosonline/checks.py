@@ -11,6 +11,7 @@ from django.contrib.sessions.backends.signed_cookies import SessionStore as Sign
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from .access import get_policy
 from .conf import MEMORY, get_settings, read_settings, redis_address
 from .stores.errors import StoreRefuses, StoreUnavailable
 
@@ -39,6 +40,20 @@ def check_requirements(**kwargs: Any) -> list[CheckMessage]:
             id="whosonline.E002",
         )
     ]
+
+
+@register(Tags.compatibility)
+def check_access_policy(**kwargs: Any) -> list[CheckMessage]:
+    """E003: the access policy cannot be imported, or is none."""
+    try:
+        path = get_settings().access_policy
+    except ImproperlyConfigured:
+        return []  # E001 says it
+    try:
+        get_policy()
+    except Exception as error:  # whatever a project's module raises
+        return [Error(f"{error} (of {path!r})", id="whosonline.E003")]
+    return []
 
 
 @register(Tags.compatibility)

@@ -29,10 +29,12 @@ class Settings:
     """Begins every key of a Redis store."""
     path: str = "users/"
     """The socket's path, without a leading slash."""
+    access_policy: str = "whosonline.access.AccessPolicy"
+    """Where the class is that says who may see whom."""
 
 
 POLICY_KEYS = frozenset(field.name.upper() for field in fields(Policy))
-TEXT_KEYS = frozenset({"STORE", "KEY_PREFIX", "PATH"})
+TEXT_KEYS = frozenset({"STORE", "KEY_PREFIX", "PATH", "ACCESS_POLICY"})
 OWN_KEYS = TEXT_KEYS | {"PARTITIONS"}
 MOST_PARTITIONS = 64
 

@@ -13,11 +13,13 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from . import resume
+from .access import restricts
 from .core import wire
 from .core.addresses import AddressFull, Place
 from .core.limits import Strikes, TokenBucket
 from .core.policy import Policy
 from .core.wire import BadMessage, CloseCode, ErrorCode
+from .hub.access import NotAllowed
 from .hub.arrivals import TryLater
 from .hub.connection import EXTENSION, Connection, Write, frame
 from .hub.hub import Hub, NodeFull, SessionEnded, TooManyConnections
@@ -129,7 +131,8 @@ class PresenceConsumer:
             self._closing = CloseCode.TRY_LATER
             return None
         token = resume.read(resumed, session) if resumed else None
-        if token is not None and hub.believes(token):
+        # Where there is a rule of who may connect, it is asked each time.
+        if token is not None and not restricts("may_connect") and hub.believes(token):
             return Visitor(token.user, token.profile, expires=token.expires, invisible=token.invisible)
         try:
             visitor: Visitor | None = await hub.arrivals.who(key) if key else None
@@ -138,6 +141,9 @@ class PresenceConsumer:
             return None
         if visitor is None:
             self._closing = CloseCode.NOT_LOGGED_IN
+        elif not visitor.allowed:
+            self._closing = CloseCode.TRY_LATER if visitor.allowed is None else CloseCode.NOT_ALLOWED
+            return None
         return visitor
 
     def _open(self, hub: Hub, connection: Connection, visitor: Visitor, *, idle: bool, asked: float) -> bool:
@@ -172,9 +178,10 @@ class PresenceConsumer:
                 detail = f"more than {policy.message_rate:g} messages a second"
                 error = wire.Error(ErrorCode.TOO_FAST, detail)
             else:
-                error = _handle(hub, connection, event, policy)
+                error = await _handle(hub, connection, event, policy)
             if error is not None:
-                if strikes.add(clock()):
+                # To ask for what one may not have is no mistake of the client's.
+                if error.code is not ErrorCode.NOT_ALLOWED and strikes.add(clock()):
                     self._closing = CloseCode.BAD_MESSAGES
                     return
                 await connection.send(frame(wire.encode(error)))
@@ -195,14 +202,20 @@ class PresenceConsumer:
             logger.debug("the socket was gone before it could be closed", exc_info=True)
 
 
-def _handle(hub: Hub, connection: Connection, event: Any, policy: Policy) -> wire.Error | None:
+async def _handle(hub: Hub, connection: Connection, event: Any, policy: Policy) -> wire.Error | None:
     text = event.get("text")
     try:
         if text is None:
             raise BadMessage("binary frames are not understood; messages are JSON text")
-        hub.handle(connection, wire.decode(text, policy))
+        message = wire.decode(text, policy)
+        # Seldom: while it waits no further message is read, so that they are handled in their order.
+        if (asking := hub.asking(connection, message)) is not None:
+            await asking
+        hub.handle(connection, message)
     except BadMessage as error:
         return wire.Error(ErrorCode.BAD_MESSAGE, str(error))
+    except NotAllowed as error:
+        return wire.Error(ErrorCode.NOT_ALLOWED, str(error))
     return None
 
 

@@ -6,7 +6,7 @@ does, and PostgreSQL under the collation "C"; so a page from here and a window i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,8 +14,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import connections, models
 from django.db.models.functions import Collate
 
-from . import search
+from . import access, search
+from .access import TRUSTED
 from .core.entries import Profile
+from .hub.sights import MOST_READS
 from .models import CODE_POINT_COLLATION
 
 
@@ -52,13 +54,77 @@ def listed() -> models.QuerySet[Any]:
     return users.order_by("_name_key", "pk")
 
 
+READ = 200
+"""Users that are read at the least for a viewer who may not see all of them."""
+
+
 def page(
-    after: str | None = None, until: str | None = None, limit: int = 100, query: str = ""
+    after: str | None = None,
+    until: str | None = None,
+    limit: int = 100,
+    query: str = "",
+    *,
+    viewer: object = TRUSTED,
 ) -> list[AbstractBaseUser]:
     """Return up to `limit` users of the list, in name order: after < name key <= until.
 
-    With a query only those whom it finds.
+    With a query only those whom it finds; for a viewer, by primary key, only those whom that user may see.
     """
+
+    def read(start: Any, size: int) -> list[AbstractBaseUser]:
+        return _page(after if start is None else start, until, size, query)
+
+    return _seen(viewer, limit, read)
+
+
+def page_before(
+    before: str, limit: int = 100, query: str = "", *, viewer: object = TRUSTED
+) -> list[AbstractBaseUser]:
+    """Return the up to `limit` users that come just before a name key, in name order; see :func:`page`."""
+
+    def read(start: Any, size: int) -> list[AbstractBaseUser]:
+        return _page_before(before if start is None else start, size, query)[::-1]
+
+    return _seen(viewer, limit, read)[::-1]
+
+
+def holds_before(key: str, query: str = "", *, viewer: object = TRUSTED) -> bool:
+    """Return whether anybody in the list (found by a query, seen by a viewer) comes before a name key."""
+    if access.limits_sight(viewer):
+        return bool(page_before(key, 1, query, viewer=viewer))
+    if query:
+        return search.finds_before(query, key)
+    return listed().filter(_name_key__lt=key).order_by().exists()
+
+
+def holds_after(key: str, query: str = "", *, viewer: object = TRUSTED) -> bool:
+    """Return whether anybody in the list (found by a query, seen by a viewer) comes after a name key."""
+    if access.limits_sight(viewer):
+        return bool(page(key, limit=1, query=query, viewer=viewer))
+    if query:
+        return search.finds_after(query, key)
+    return listed().filter(_name_key__gt=key).order_by().exists()
+
+
+def _seen(
+    viewer: object, limit: int, read: Callable[[str | None, int], list[AbstractBaseUser]]
+) -> list[AbstractBaseUser]:
+    """Return up to `limit` users whom a viewer may see; read on until there are so many."""
+    if not access.limits_sight(viewer):
+        return read(None, limit)
+    found: list[AbstractBaseUser] = []
+    start, size = None, max(limit, READ)
+    for _ in range(MOST_READS):
+        users = read(start, size)
+        seen = access.seen_by(viewer, (str(user.pk) for user in users))
+        found += [user for user in users if str(user.pk) in seen]
+        if len(users) < size or len(found) >= limit:
+            break
+        start = name_key(users[-1])
+    return found[:limit]
+
+
+def _page(after: str | None, until: str | None, limit: int, query: str) -> list[AbstractBaseUser]:
     if query:
         return _users(search.places(query, after, until, limit))
     users = listed()
@@ -69,26 +135,11 @@ def page(
     return list(users[:limit])
 
 
-def page_before(before: str, limit: int = 100, query: str = "") -> list[AbstractBaseUser]:
-    """Return the up to `limit` users that come just before a name key, in name order."""
+def _page_before(before: str, limit: int, query: str) -> list[AbstractBaseUser]:
     if query:
         return _users(search.places_before(query, before, limit))
     users = listed().filter(_name_key__lt=before).order_by("-_name_key", "-pk")
     return list(users[:limit])[::-1]
-
-
-def holds_before(key: str, query: str = "") -> bool:
-    """Return whether anybody in the list (whom a query finds) comes before a name key."""
-    if query:
-        return search.finds_before(query, key)
-    return listed().filter(_name_key__lt=key).order_by().exists()
-
-
-def holds_after(key: str, query: str = "") -> bool:
-    """Return whether anybody in the list (whom a query finds) comes after a name key."""
-    if query:
-        return search.finds_after(query, key)
-    return listed().filter(_name_key__gt=key).order_by().exists()
 
 
 def _users(places: Sequence[tuple[str, Any]]) -> list[AbstractBaseUser]:

@@ -8,26 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import count
 from typing import Any, NamedTuple
 
-from . import last_seen, search
+from . import access, last_seen, search
+from .access import TRUSTED
 from .core import counts
 from .core.entries import Profile
 from .core.replica import Presence
 from .core.search import matches
 from .core.statuses import SITE, Status
+from .hub.sights import MOST_READS
 from .models import Invisible
 from .runtime import present
+from .signals import recheck
 from .stores.errors import StoreUnavailable
 
 __all__ = [
     "Seen",
     "Status",
     "StoreUnavailable",
+    "count_for",
     "is_invisible",
     "online_count",
     "set_invisible",
     "shown_count",
+    "sight_changed",
     "status",
     "statuses",
 ]
@@ -55,7 +61,7 @@ class Online(NamedTuple):
     status: Status
 
 
-def statuses(users: Iterable[object]) -> dict[str, Seen]:
+def statuses(users: Iterable[object], *, viewer: object = TRUSTED) -> dict[str, Seen]:
     """Return the status of each of the users, by id as a text.
 
     One read of this process's own copy, or of the store where it serves no sockets; and one query for those
@@ -63,26 +69,38 @@ def statuses(users: Iterable[object]) -> dict[str, Seen]:
 
     Args:
         users: Primary keys, in any type.
+        viewer: Who is to be shown this, by primary key: whom that user may not see is told like an id that
+            nobody has. By default nothing is hidden.
 
     Raises:
         StoreUnavailable: the store is away, and this process has no copy.
     """
     ids = [str(user) for user in users]
-    here = present().statuses(SITE, ids)
-    times = last_seen.load(id for id in ids if id not in here)
+    seen = access.seen_by(viewer, ids)
+    here = present().statuses(SITE, [id for id in ids if id in seen])
+    times = last_seen.load(id for id in ids if id in seen and id not in here)
     return {
         id: Seen(here[id].status, None) if id in here else Seen(Status.OFFLINE, times.get(id)) for id in ids
     }
 
 
-def status(user: object) -> Seen:
-    """Return the status of one user, by primary key. Raises StoreUnavailable."""
-    return statuses([user])[str(user)]
+def status(user: object, *, viewer: object = TRUSTED) -> Seen:
+    """Return the status of one user, by primary key; see :func:`statuses`. Raises StoreUnavailable."""
+    return statuses([user], viewer=viewer)[str(user)]
 
 
 def online_count() -> int:
     """Return how many users are online or away, exactly. Raises StoreUnavailable."""
     return present().count(SITE)
+
+
+def count_for(viewer: object) -> int | None:
+    """Return how many users are online or away, as far as a viewer, by primary key, may know.
+
+    None where the access policy has a rule of its own of who sees whom: the number tells of those whom one
+    may not see. Raises StoreUnavailable.
+    """
+    return None if access.limits_sight(viewer) else online_count()
 
 
 def shown_count(count: int) -> int:
@@ -114,31 +132,42 @@ def set_invisible(user: Any, invisible: bool) -> None:
         row.delete()
 
 
-def online(after: str | None = None, limit: int = 50, query: str = "") -> list[Online]:
+def sight_changed(*users: object) -> None:
+    """Say that what these users, by primary key, may see has changed, or which rooms they may be in.
+
+    Once the present transaction has been committed: within a second their pages show what they may see now.
+    """
+    for user in users:
+        recheck(str(user))
+
+
+def online(
+    after: str | None = None, limit: int = 50, query: str = "", *, viewer: object = TRUSTED
+) -> list[Online]:
     """Return up to `limit` users who are online or away, in name order, after a name key.
 
-    With a query only those whom it finds.
+    With a query only those whom it finds; for a viewer, by primary key, only those whom that user may see.
 
     Raises:
         StoreUnavailable: the store is away, and this process has no copy.
     """
     found: list[Online] = []
-    while len(found) < limit:
-        chunk = _chunk(after, limit, query)
+    for _ in _reads(viewer):
+        chunk = _chunk(after, limit, query, viewer)
         found += [person for person in chunk.people if matches(person.profile, query)]
-        if chunk.end is None:
+        if chunk.end is None or len(found) >= limit:
             break
         after = chunk.end
     return found[:limit]
 
 
-def online_before(before: str, limit: int = 50, query: str = "") -> list[Online]:
+def online_before(before: str, limit: int = 50, query: str = "", *, viewer: object = TRUSTED) -> list[Online]:
     """Return the up to `limit` such users who come just before a name key, in name order."""
     found: list[Online] = []
-    while len(found) < limit:
-        chunk = _chunk_before(before, limit, query)
+    for _ in _reads(viewer):
+        chunk = _chunk_before(before, limit, query, viewer)
         found[:0] = [person for person in chunk.people if matches(person.profile, query)]
-        if chunk.end is None:
+        if chunk.end is None or len(found) >= limit:
             break
         before = chunk.end
     return found[-limit:]
@@ -150,22 +179,39 @@ class _Chunk(NamedTuple):
     """The name key from which to go on; None if there are no more."""
 
 
-def _chunk(after: str | None, limit: int, query: str) -> _Chunk:
+def _reads(viewer: object) -> Iterable[int]:
+    if not access.may_watch(viewer, SITE):
+        return ()
+    return range(MOST_READS) if access.limits_sight(viewer) else count()
+
+
+def _chunk(after: str | None, limit: int, query: str, viewer: object) -> _Chunk:
     if _by_database(query):
         places = search.places(query, after, limit=CHUNK)
-        return _Chunk(_online_at(places), places[-1][0] if len(places) == CHUNK else None)
-    size = CHUNK if query else limit
+        return _Chunk(_seen(viewer, _online_at(places)), places[-1][0] if len(places) == CHUNK else None)
+    size = _size(limit, query, viewer)
     people = _people(present().online(SITE, after, size))
-    return _Chunk(people, people[-1].profile.key if len(people) == size else None)
+    return _Chunk(_seen(viewer, people), people[-1].profile.key if len(people) == size else None)
 
 
-def _chunk_before(before: str, limit: int, query: str) -> _Chunk:
+def _chunk_before(before: str, limit: int, query: str, viewer: object) -> _Chunk:
     if _by_database(query):
         places = search.places_before(query, before, limit=CHUNK)
-        return _Chunk(_online_at(places), places[0][0] if len(places) == CHUNK else None)
-    size = CHUNK if query else limit
+        return _Chunk(_seen(viewer, _online_at(places)), places[0][0] if len(places) == CHUNK else None)
+    size = _size(limit, query, viewer)
     people = _people(present().online_before(SITE, before, size))
-    return _Chunk(people, people[0].profile.key if len(people) == size else None)
+    return _Chunk(_seen(viewer, people), people[0].profile.key if len(people) == size else None)
+
+
+def _size(limit: int, query: str, viewer: object) -> int:
+    return CHUNK if query or access.limits_sight(viewer) else limit
+
+
+def _seen(viewer: object, people: list[Online]) -> list[Online]:
+    if not access.limits_sight(viewer):
+        return people
+    seen = access.seen_by(viewer, (person.user for person in people))
+    return [person for person in people if person.user in seen]
 
 
 def _by_database(query: str) -> bool:

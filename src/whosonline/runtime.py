@@ -12,7 +12,7 @@ from typing import Any
 
 from channels.db import database_sync_to_async
 
-from . import directory, last_seen, resume, sessions
+from . import access, directory, last_seen, resume, sessions
 from .conf import MEMORY, get_settings, redis_address
 from .core.entries import Profile
 from .core.policy import Policy
@@ -138,6 +138,7 @@ def _site() -> Site:
         staying=in_thread(_staying),
         look_up=at_the_door(sessions.visitors_of),
         write_token=resume.write,
+        access=access.questions(_in_threads("whosonline-access", 2)),
     )
 
 
@@ -172,7 +173,8 @@ def _staying(connections: list[Connection]) -> dict[Connection, Standing]:
     """Return those whose session is theirs still, and how they stand."""
     visitors = sessions.visitors_of(connection.ticket for connection in connections)
     return {
-        connection: Standing(visitor.expires, visitor.invisible)
+        # Where the policy could not say they stay, and are asked about again by and by.
+        connection: Standing(visitor.expires, visitor.invisible, visitor.allowed is not False)
         for connection in connections
         if (visitor := visitors.get(connection.ticket)) is not None and visitor.user == connection.user
     }

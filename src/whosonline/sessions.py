@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from . import directory
+from . import access, directory
 from .core.entries import Profile
 from .models import Invisible
 
@@ -47,6 +47,8 @@ class Visitor:
     """When the session ends by itself, in seconds since 1970, as far as its engine says."""
     invisible: bool = False
     """Whether the user wants to appear offline."""
+    allowed: bool | None = True
+    """Whether the access policy lets the user connect; None if it could not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,24 @@ def visitors_of(session_keys: Iterable[str]) -> dict[str, Visitor]:
 def _visitors(sessions: Mapping[str, _Session]) -> Iterator[tuple[str, Visitor]]:
     users = _users(session.data for session in sessions.values())
     keys = [user.pk for user in users.values()]
+    allowed = cache(access.may_connect)  # once for each, of however many sessions
     hidden = set(Invisible.objects.filter(user__in=keys).values_list("pk", flat=True)) if keys else set()
     for key, session in sessions.items():
         user = users.get(_account(session.data))
         if user is not None and user.is_active and _is_of(session.data, user):
             touched = session.data.get(TOUCH_KEY, 0.0)
             invisible = user.pk in hidden
-            yield key, Visitor(str(user.pk), directory.profile(user), touched, session.expires, invisible)
+            yield (
+                key,
+                Visitor(
+                    str(user.pk),
+                    directory.profile(user),
+                    touched,
+                    session.expires,
+                    invisible,
+                    allowed(user),
+                ),
+            )
 
 
 class SessionsNotListed(Exception):

@@ -136,7 +136,7 @@ def on_user_saved(
         words.write(instance.pk, now, using)
         _relist(user, now, before, using)
     if not created:
-        _recheck(user, using)
+        recheck(user, using)
 
 
 def on_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
@@ -144,7 +144,7 @@ def on_user_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> No
     if _is_user(sender):
         user = str(instance.pk)
         _relist(user, None, directory.profile(instance), using)
-        _recheck(user, using)
+        recheck(user, using)
 
 
 def on_visibility_changed(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
@@ -152,7 +152,7 @@ def on_visibility_changed(sender: Any, instance: Any, using: str, **kwargs: Any)
     user = str(instance.pk)
     tell = partial(_tell, "a change of visibility", lambda: sync_store().withdraw(user))
     transaction.on_commit(tell, using=using)
-    _recheck(user, using)
+    recheck(user, using)
 
 
 def _is_user(model: Any) -> bool:
@@ -175,7 +175,8 @@ def _relist(user: str, now: Profile | None, before: Profile | None, using: str) 
     transaction.on_commit(tell, using=using)
 
 
-def _recheck(user: str, using: str) -> None:
+def recheck(user: str, using: str | None = None) -> None:
+    """Have every node look up a user's sockets again, once the present transaction has been committed."""
     tell = partial(_tell, "a change of a user's rights", lambda: sync_store().recheck(user))
     transaction.on_commit(tell, using=using)
 

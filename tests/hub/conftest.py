@@ -12,6 +12,7 @@ from whosonline.core import wire
 from whosonline.core.entries import Profile
 from whosonline.core.policy import Policy
 from whosonline.core.search import matches
+from whosonline.hub.access import OPEN
 from whosonline.hub.connection import Connection
 from whosonline.hub.hub import Hub, Site
 from whosonline.hub.rechecks import Standing
@@ -38,7 +39,10 @@ class Tab:
         self.hub.close(self.connection)
 
     async def say(self, text: str) -> None:
-        self.hub.handle(self.connection, wire.decode(text, self.hub.policy))
+        message = wire.decode(text, self.hub.policy)
+        if (asking := self.hub.asking(self.connection, message)) is not None:
+            await asking
+        self.hub.handle(self.connection, message)
         await settle()
 
     def take(self, kind: str | None = None) -> list[dict[str, Any]]:
@@ -58,6 +62,7 @@ class People:
         self.asked_about: list[Connection] = []
         self.queries: list[str] = []
         self.tokens: dict[str, Token] = {}
+        self.access = OPEN
         self.failures: Counter[str] = Counter()
         self._answers = asyncio.Event()
         self._answers.set()
@@ -75,6 +80,7 @@ class People:
             self.find_staying,
             self.look_up,
             self.write_token,
+            self.access,
         )
 
     def write_token(self, token: Token) -> str:

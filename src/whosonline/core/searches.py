@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from .entries import Profile
 from .replica import Place, Replica, place_after
 from .search import fold, haystack, needle, tails
+from .sights import Sight
 from .wire import Page, Row
 
 SearchKey = tuple[str, str | None, int, str]
@@ -25,19 +26,28 @@ SearchKey = tuple[str, str | None, int, str]
 FEED = 500
 """People that are looked through at a time: about a millisecond."""
 
+ASK = 200
+"""People that a sight is asked about at a time."""
+
 
 class SearchWindow:
     """A page of the users present in a room whom a query finds, in name order.
 
     It knows all whom the query finds up to some place: enough for the page, and as many in reserve. While it
     knows fewer than the page holds it is *hungry*: it has to be fed, and is not published.
+
+    With a sight it shows those whom one viewer may see. Feeding it then asks about people who are not known
+    yet, and it waits for the answers before it is fed again. (The search may be blank: it finds everybody.)
     """
 
-    def __init__(self, room: str, after: str | None, limit: int, search: str) -> None:
+    def __init__(
+        self, room: str, after: str | None, limit: int, search: str, sight: Sight | None = None
+    ) -> None:
         self.room = room
         self.after = after
         self.limit = limit
         self.search = search
+        self.sight = sight
         self._needle = needle(search)
         self._published: dict[str, Row] | None = None
         self._marked: set[str] = set()
@@ -57,6 +67,15 @@ class SearchWindow:
         """Whether it has been fed enough."""
         return self._at_end or len(self._found) >= 2 * self.limit
 
+    @property
+    def waits(self) -> bool:
+        """Whether it can't be fed before its sight has its answers."""
+        return self.sight is not None and self.sight.waits
+
+    def users(self) -> list[str]:
+        """Return those who are shown, or found to be next."""
+        return [*(self._published or ()), *self._places]
+
     def starve(self) -> None:
         """Forget who is found: the room changed in ways unknown."""
         self._found: list[Place] = []
@@ -69,14 +88,23 @@ class SearchWindow:
         self._marked.add(user)
 
     def feed(self, replica: Replica) -> None:
-        """Look through the next people."""
-        room = replica.room(self.room)
-        places = room.places(self._known_to, FEED)
-        for place in places:
-            presence = room.get(place[1])
-            if presence is not None and self._needle in haystack(presence.profile):
-                self._put(place)
-        self._at_end = len(places) < FEED
+        """Look through the next people, unless it knows enough of them by now."""
+        self._take_over_marked(replica)
+        if self.sated:
+            return
+        sight = self.sight
+        if sight is not None and sight.blind:
+            self._at_end = True
+            return
+        size = FEED if sight is None else ASK
+        places = replica.room(self.room).places(self._known_to, size)
+        found = [place for place in places if self._finds(replica, place[1]) is not None]
+        if sight is not None:
+            sight.want(user for _, user in found)
+            found = [place for place in found if sight.sees(place[1])]
+        for place in found:
+            self._put(place)
+        self._at_end = len(places) < size
         if places:
             self._known_to = places[-1]
 
@@ -88,17 +116,24 @@ class SearchWindow:
     def publish(self, replica: Replica) -> Page | None:
         """Take over the present page; return what differs, if anything does and it has begun."""
         self._take_over_marked(replica)
-        old = self._published
-        if old is None or self.hungry:
+        old, sight = self._published, self.sight
+        if old is None:
             return None
-        new = self._published = self._rows(replica)
+        if not self.hungry:
+            new = self._rows(replica)
+        elif sight is not None:
+            # Whom the viewer may not see any more goes before the answers about others have come.
+            new = {user: row for user, row in old.items() if sight.sees(user)}
+        else:
+            return None
+        self._published = new
         order = list(new)
         if old == new:
             return None
         return Page(
             self.room,
             self.after,
-            self.search,
+            self._named,
             put=[row for user, row in new.items() if old.get(user) != row] or UNSET,
             drop=[user for user in old if user not in new] or UNSET,
             order=order if order != [user for user in old if user in new] else UNSET,
@@ -108,16 +143,29 @@ class SearchWindow:
         """Return the published page; None before it has begun."""
         if self._published is None:
             return None
-        rows = self._published
-        return Page(self.room, self.after, self.search, reset=True, put=list(rows.values()), order=list(rows))
+        rows, sight = self._published, self.sight
+        if sight is not None:
+            rows = {user: row for user, row in rows.items() if sight.sees(user)}
+        return Page(self.room, self.after, self._named, reset=True, put=list(rows.values()), order=list(rows))
+
+    @property
+    def _named(self) -> str | UnsetType:
+        return self.search or UNSET
+
+    def _finds(self, replica: Replica, user: str) -> Place | None:
+        """Return the place of a user who is present and whom the query finds."""
+        presence = replica.get(self.room, user)
+        if presence is None or self._needle not in haystack(presence.profile):
+            return None
+        return presence.profile.key, user
 
     def _take_over_marked(self, replica: Replica) -> None:
-        room = replica.room(self.room)
+        sight = self.sight
         for user in self._marked:
-            presence = room.get(user)
-            place = (presence.profile.key, user) if presence is not None else None
-            if presence is None or self._needle not in haystack(presence.profile):
-                place = None
+            place = self._finds(replica, user)
+            if place is not None and sight is not None and self._knows(place):
+                sight.want([user])
+                place = place if sight.sees(user) else None
             self._move(user, place)
         self._marked.clear()
         if len(self._found) > 4 * self.limit:
@@ -202,26 +250,29 @@ class Searches:
         self.on_hungry: Callable[[], None] = lambda: None
         """Called when there is something to feed."""
         self._replica = replica
-        self._windows: dict[SearchKey, SearchWindow] = {}
+        self._windows: dict[tuple[SearchKey, Sight | None], SearchWindow] = {}
         self._rooms: dict[str, RoomSearches] = {}
         self._hungry: dict[SearchWindow, None] = {}
+        # Those that can't be fed before their sights have their answers.
+        self._waiting: set[SearchWindow] = set()
         self.marked: set[SearchWindow] = set()
 
     def __len__(self) -> int:
         return len(self._windows)
 
-    def window(self, key: SearchKey) -> SearchWindow:
+    def window(self, key: SearchKey, sight: Sight | None = None) -> SearchWindow:
         """Return the window of a search; a new one has to be fed first."""
-        window = self._windows.get(key)
+        window = self._windows.get((key, sight))
         if window is None:
-            window = self._windows[key] = SearchWindow(*key)
+            window = self._windows[key, sight] = SearchWindow(*key, sight)
             self._rooms.setdefault(window.room, RoomSearches()).add(window)
             self._starved(window)
         return window
 
     def drop(self, window: SearchWindow) -> None:
         """Forget a window that nobody looks at any more."""
-        del self._windows[window.key]
+        del self._windows[window.key, window.sight]
+        self._waiting.discard(window)
         self._rooms[window.room].discard(window)
         if not self._rooms[window.room]:
             del self._rooms[window.room]
@@ -241,6 +292,20 @@ class Searches:
         """Note that a room changed in ways unknown."""
         for window in self._rooms.get(room, ()):
             window.starve()
+            self._starved(window)
+
+    def starve(self, window: SearchWindow) -> None:
+        """Look through a window's room anew; until that is done it shows what it showed."""
+        window.starve()
+        self._starved(window)
+
+    def answered(self, window: SearchWindow, users: Iterable[str]) -> None:
+        """Take over what a window's sight now knows of these users."""
+        for user in users:
+            window.mark(user)
+            self.marked.add(window)
+        if window in self._waiting and not window.waits:
+            self._waiting.discard(window)
             self._starved(window)
 
     def publish(self) -> Iterator[tuple[SearchWindow, Page | None]]:
@@ -263,8 +328,11 @@ class Searches:
         """
         window = next(iter(self._hungry))
         del self._hungry[window]
-        window.feed(self._replica)
-        if not window.sated:
+        if not window.waits:
+            window.feed(self._replica)
+        if window.waits:
+            self._waiting.add(window)
+        elif not window.sated:
             self._hungry[window] = None  # behind the others: they take turns
         elif window.full() is not None:
             self.marked.add(window)

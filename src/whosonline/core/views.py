@@ -15,8 +15,9 @@ from .entries import Change, Listing
 from .pages import PageKey, RoomPages
 from .replica import Presence, Replica
 from .searches import Searches, SearchKey, SearchWindow
+from .sights import BLIND, Sight
 from .statuses import SITE
-from .windows import DirectoryWindow, PageWindow, UsersWindow, state_of
+from .windows import ClosedPage, DirectoryWindow, PageWindow, UsersWindow, state_of
 from .wire import Directory, Page, Range, Update, UserState
 
 W = TypeVar("W")
@@ -27,11 +28,15 @@ AnyPage = PageWindow | SearchWindow
 class Watcher:
     """A connection, as far as the views know it."""
 
-    __slots__ = ("directory", "view")
+    __slots__ = ("barred", "directory", "sight", "view")
 
     def __init__(self) -> None:
         self.view: View | None = None
         self.directory: DirectoryWindow | None = None
+        self.sight: Sight | None = None
+        """Whom its user may see. None: everybody, and all who may share their windows."""
+        self.barred = False
+        """Whether the room whose page it looks at is closed to its user."""
 
 
 class View:
@@ -66,11 +71,11 @@ class Views:
         self._last_seen = last_seen
         self._views: dict[tuple[UsersWindow | None, AnyPage | None], View] = {}
         self._views_of: dict[UsersWindow | AnyPage, set[View]] = {}
-        self._users: dict[frozenset[str], UsersWindow] = {}
+        self._users: dict[tuple[frozenset[str], Sight | None], UsersWindow] = {}
         self._watching: dict[str, set[UsersWindow]] = {}
         self._pages: dict[str, RoomPages] = {}
         self.searches = Searches(replica)
-        self._ranges: dict[Range, DirectoryWindow] = {}
+        self._ranges: dict[tuple[Range, Sight | None], DirectoryWindow] = {}
         self._looking: dict[DirectoryWindow, dict[Watcher, None]] = {}
         self._changed_rooms: set[RoomPages] = set()
         self._marked_users: set[UsersWindow] = set()
@@ -98,25 +103,38 @@ class Views:
     def watch_users(self, watcher: Watcher, users: frozenset[str] | None) -> None:
         """Replace the users that a joined connection looks at; None for none."""
         assert watcher.view is not None
-        self._move(watcher, self._users_window(users), watcher.view.page)
+        self._move(watcher, self._users_window(users, watcher.sight), watcher.view.page)
 
     def watch_page(self, watcher: Watcher, key: PageKey | None) -> None:
         """Replace the page that a joined connection looks at; None for none."""
         assert watcher.view is not None
-        self._move(watcher, watcher.view.users, self._page_window(key))
+        if key is not None and watcher.sight is not None:
+            self.watch_search(watcher, (*key, ""))
+            return
+        page = ClosedPage(*key) if key is not None and watcher.barred else self._page_window(key)
+        self._move(watcher, watcher.view.users, page)
 
     def watch_search(self, watcher: Watcher, key: SearchKey) -> None:
         """Replace the page that a joined connection looks at by one of those whom a search finds."""
         assert watcher.view is not None
-        self._move(watcher, watcher.view.users, self.searches.window(key))
+        sight = BLIND if watcher.barred else watcher.sight
+        self._move(watcher, watcher.view.users, self.searches.window(key, sight))
+
+    def watch_page_again(self, watcher: Watcher) -> None:
+        """Look at the same page anew, since its room was closed or opened to a connection."""
+        page = watcher.view.page if watcher.view is not None else None
+        if isinstance(page, SearchWindow) and page.search:
+            self.watch_search(watcher, page.key)
+        elif page is not None:
+            self.watch_page(watcher, (page.room, page.after, page.limit))
 
     def watch_directory(self, watcher: Watcher, span: Range | None) -> None:
         """Replace the part of the list of all users that a connection looks at; None for none."""
         window = None
         if span is not None:
-            window = self._ranges.get(span)
+            window = self._ranges.get((span, watcher.sight))
             if window is None:
-                window = self._ranges[span] = DirectoryWindow(span)
+                window = self._ranges[span, watcher.sight] = DirectoryWindow(span, watcher.sight)
                 self._looking[window] = {}
             self._looking[window][watcher] = None
         old, watcher.directory = watcher.directory, window
@@ -135,12 +153,12 @@ class Views:
 
     # Full states
 
-    def full(self, watcher: Watcher, online: int) -> Update:
+    def full(self, watcher: Watcher, online: int | UnsetType) -> Update:
         """Return all that has been published of a connection's view."""
         assert watcher.view is not None
         return _full(watcher.view, online)
 
-    def everything(self, online: int) -> Iterator[Delivery]:
+    def everything(self, online: int | UnsetType) -> Iterator[Delivery]:
         """Return all that has been published, a message for each view."""
         for view in list(self._views.values()):
             yield Delivery(_full(view, online), view)
@@ -185,6 +203,22 @@ class Views:
         self._marked_ranges.update(
             window for window in self._looking if window.mark(listing) and window.loaded
         )
+
+    def answered(self, sight: Sight, users: Iterable[str]) -> None:
+        """Take over what a sight now knows of these users, wherever its viewer looks."""
+        users = list(users)
+        for watcher in list(sight.watchers):
+            view, directory = watcher.view, watcher.directory
+            if view is not None and view.users is not None:
+                for user in view.users.users.intersection(users):
+                    view.users.mark(user)
+                    self._marked_users.add(view.users)
+            if view is not None and isinstance(view.page, SearchWindow) and view.page.sight is sight:
+                self.searches.answered(view.page, users)
+            if directory is not None:
+                directory.answered(users)
+                if directory.loaded:
+                    self._marked_ranges.add(directory)
 
     def directories(self) -> list[DirectoryWindow]:
         """Return the parts of the list of all users that somebody looks at."""
@@ -265,12 +299,12 @@ class Views:
         told += [window for window, part in pages.items() if part is not None]
         return {view for window in told for view in self._views_of.get(window, ())}
 
-    def _users_window(self, users: frozenset[str] | None) -> UsersWindow | None:
+    def _users_window(self, users: frozenset[str] | None, sight: Sight | None) -> UsersWindow | None:
         if not users:
             return None
-        window = self._users.get(users)
+        window = self._users.get((users, sight))
         if window is None:
-            window = self._users[users] = UsersWindow(users, self.state)
+            window = self._users[users, sight] = UsersWindow(users, self.state, sight)
             for user in users:
                 self._watching.setdefault(user, set()).add(window)
         return window
@@ -312,6 +346,8 @@ class Views:
         if isinstance(window, SearchWindow):
             self.searches.drop(window)
             return
+        if isinstance(window, ClosedPage):
+            return
         if isinstance(window, PageWindow):
             self._marked_pages.discard(window)
             pages = self._pages[window.room]
@@ -320,7 +356,7 @@ class Views:
                 del self._pages[window.room]
                 self._changed_rooms.discard(pages)
             return
-        del self._users[window.users]
+        del self._users[window.users, window.sight]
         self._marked_users.discard(window)
         for user in window.users:
             self._watching[user].discard(window)
@@ -329,11 +365,11 @@ class Views:
 
     def _drop_directory(self, window: DirectoryWindow) -> None:
         del self._looking[window]
-        del self._ranges[window.span]
+        del self._ranges[window.span, window.sight]
         self._marked_ranges.discard(window)
 
 
-def _full(view: View, online: int) -> Update:
+def _full(view: View, online: int | UnsetType) -> Update:
     page = view.page.full() if view.page is not None else None
     return Update(
         online,

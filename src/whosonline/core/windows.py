@@ -16,6 +16,7 @@ from msgspec import UNSET
 from .entries import Listing, Profile
 from .replica import Place, Presence, Replica, place_after
 from .search import haystack, needle
+from .sights import Sight
 from .statuses import SITE, Status
 from .wire import Directory, Page, Range, Row, UserState
 
@@ -24,10 +25,12 @@ Lookup = Callable[[str], UserState]
 
 
 class UsersWindow:
-    """The statuses of a set of users."""
+    """The statuses of a set of users; with a sight, as one viewer may know them."""
 
-    def __init__(self, users: frozenset[str], lookup: Lookup) -> None:
+    def __init__(self, users: frozenset[str], lookup: Lookup, sight: Sight | None = None) -> None:
         self.users = users
+        self.sight = sight
+        lookup = as_seen(lookup, sight)
         self._published = {user: lookup(user) for user in users}
         self._marked: set[str] = set()
 
@@ -38,6 +41,7 @@ class UsersWindow:
     def publish(self, lookup: Lookup) -> dict[str, UserState] | None:
         """Take over the present states of the marked users; return those that differ, if any do."""
         changed = {}
+        lookup = as_seen(lookup, self.sight)
         for user in self._marked:
             state = lookup(user)
             if state != self._published[user]:
@@ -46,8 +50,10 @@ class UsersWindow:
         return changed or None
 
     def full(self) -> dict[str, UserState]:
-        """Return the published state."""
-        return dict(self._published)
+        """Return the published state, less what may not be seen any more."""
+        published = self._published
+        lookup = as_seen(published.__getitem__, self.sight)
+        return {user: lookup(user) for user in published} if self.sight is not None else dict(published)
 
     def unseen(self) -> list[str]:
         """Return the users shown as offline without a time at which they were last seen."""
@@ -118,19 +124,34 @@ class PageWindow:
             self.end = (presence.profile.key, user)
 
 
+class ClosedPage(PageWindow):
+    """The page of a room that somebody may not look into: it is, and stays, that of an empty room."""
+
+    def __init__(self, room: str, after: str | None, limit: int) -> None:
+        super().__init__(room, after, limit, Replica())
+
+
 class DirectoryWindow:
     """A part of the list of all users, with a search of those whom it finds: after < name key <= until.
 
     Its rows come from the project's database (:meth:`load`), later changes from the log. The log may run
     ahead of the query or behind it; since entries are states, applying those that arrived meanwhile on
     top of the answer is right in both cases.
+
+    With a sight it holds those whom one viewer may see. Of whom nobody knows that yet, the row waits for the
+    answer.
     """
 
-    def __init__(self, span: Range) -> None:
+    def __init__(self, span: Range, sight: Sight | None = None) -> None:
         self.span = span
+        self.sight = sight
         self._needle = needle(span.search or "")
         self._published: dict[str, Row] | None = None
         self._marked: dict[str, Row | None] = {}
+        self._unsure: dict[str, Row] = {}
+        self._hidden: set[str] = set()
+        # What was noted since a new reading began, while what was read before is still shown.
+        self._since: dict[str, Row | None] | None = None
 
     @property
     def loaded(self) -> bool:
@@ -141,33 +162,64 @@ class DirectoryWindow:
         row = None
         if listing.profile is not None and self._shows(listing.profile):
             row = Row.of(listing.user, listing.profile)
+            if self.sight is not None:
+                self.sight.want([listing.user])
         elif not self._may_have_held(listing):
             return False
         self._marked[listing.user] = row
+        if self._since is not None:
+            self._since[listing.user] = row
         return True
 
     def load(self, rows: Iterable[tuple[str, Profile]]) -> None:
         """Take over what the database holds, with what the log said since it was asked."""
-        self._published = {user: Row.of(user, profile) for user, profile in rows}
+        self._published = {user: Row.of(user, profile) for user, profile in rows if self._sees(user)}
+        self._marked = {**(self._since or {}), **self._marked}
+        self._since = None
+        self._hidden.clear()
         self.publish()
 
     def unload(self) -> None:
         """Forget everything: entries of the log were missed, and it has to be loaded anew."""
-        self._published = None
+        self._published = self._since = None
         self._marked.clear()
+        self._hidden.clear()
+
+    def renew(self) -> None:
+        """Have it loaded again while it goes on: nothing was missed, but other people may be seen."""
+        if self._published is not None:
+            self._since = {}
+
+    def users(self) -> list[str]:
+        """Return those who are shown."""
+        return list(self._published or ())
+
+    def answered(self, users: Iterable[str]) -> None:
+        """Take over what the sight now knows of these users."""
+        for user in users:
+            if self._asks_about(user):
+                continue  # the answer came too late to count; there will be another
+            row = self._unsure.pop(user, None)
+            if not self._sees(user):
+                self._hidden.add(user)
+            elif row is not None:
+                self._marked.setdefault(user, row)
 
     def publish(self) -> Directory | None:
         """Take over the noted changes; return what differs, if anything does."""
         if self._published is None:
             return None
         added, removed = [], []
-        for user, row in self._marked.items():
-            if row is not None and self._published.get(user) != row:
-                self._published[user] = row
-                added.append(row)
-            elif row is None and self._published.pop(user, None) is not None:
+        hidden = dict.fromkeys(user for user in self._hidden if not self._sees(user))
+        for user, row in {**hidden, **self._marked}.items():
+            shown = self._as_seen(user, row)
+            if shown is not None and self._published.get(user) != shown:
+                self._published[user] = shown
+                added.append(shown)
+            elif shown is None and self._published.pop(user, None) is not None:
                 removed.append(user)
         self._marked.clear()
+        self._hidden.clear()
         if not added and not removed:
             return None
         return Directory(added=added or UNSET, removed=removed or UNSET)
@@ -180,9 +232,24 @@ class DirectoryWindow:
         """
         if self._published is None:
             raise ValueError("this part of the list has not been loaded")
-        rows = list(self._published.values())
+        rows = [row for user, row in self._published.items() if self._sees(user)]
         after, until, search = self.span.after, self.span.until, self.span.search or UNSET
         return Directory(reset=True, after=after, until=until, search=search, added=rows)
+
+    def _sees(self, user: str) -> bool:
+        return self.sight is None or self.sight.sees(user)
+
+    def _asks_about(self, user: str) -> bool:
+        return self.sight is not None and self.sight.asks_about(user)
+
+    def _as_seen(self, user: str, row: Row | None) -> Row | None:
+        """Return a row that may be shown; keep one for later of which that is not known yet."""
+        if row is None or self._sees(user):
+            self._unsure.pop(user, None)
+            return row
+        if self._asks_about(user):
+            self._unsure[user] = row
+        return None
 
     def _shows(self, profile: Profile) -> bool:
         return self._holds(profile.key) and self._needle in haystack(profile)
@@ -205,3 +272,10 @@ def state_of(replica: Replica, user: str, last_seen: int | None) -> UserState:
     """Return a user's present state on the site."""
     status = replica.status(SITE, user)
     return UserState(status, last_seen if status is Status.OFFLINE else None)
+
+
+def as_seen(lookup: Lookup, sight: Sight | None) -> Lookup:
+    """Return a look-up that says of whom a sight does not see what it says of an id that is nobody's."""
+    if sight is None:
+        return lookup
+    return lambda user: lookup(user) if sight.sees(user) else UserState(Status.OFFLINE)

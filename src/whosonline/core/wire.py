@@ -30,6 +30,7 @@ class CloseCode(IntEnum):
 class ErrorCode(StrEnum):
     BAD_MESSAGE = "bad_message"
     TOO_FAST = "too_fast"
+    NOT_ALLOWED = "not_allowed"
 
 
 class BadMessage(ValueError):

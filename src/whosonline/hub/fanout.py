@@ -24,6 +24,7 @@ from ..core.counts import shown
 from ..core.entries import Profile
 from ..core.policy import Policy
 from ..core.replica import Replica
+from ..core.sights import Sight
 from ..core.statuses import SITE
 from ..core.views import Delivery, View, Views, Watcher
 from ..core.windows import DirectoryWindow
@@ -46,14 +47,27 @@ COUNT_REST = 20
 READS_AT_ONCE = 2
 """Parts of the list of all users that are read at the same time."""
 
-LoadDirectory = Callable[[Range, int], Awaitable[list[tuple[str, Profile]]]]
+Rows = list[tuple[str, Profile]]
+"""Users of the list of all users."""
+
+LoadDirectory = Callable[[Range, int], Awaitable[Rows]]
 """Returns up to so many users of a part of the list of all users."""
+
+ReadDirectory = Callable[[Range, int, Sight | None], Awaitable[Rows]]
+"""Returns up to so many of those whom a viewer may see."""
 
 
 class Fanout:
-    """Tells the connections of one node what changes in what they look at."""
+    """Tells the connections of one node what changes in what they look at.
 
-    def __init__(self, replica: Replica, views: Views, policy: Policy, clock: Clock) -> None:
+    Args:
+        counts: Whether everybody may know how many are online.
+    """
+
+    def __init__(
+        self, replica: Replica, views: Views, policy: Policy, clock: Clock, *, counts: bool = True
+    ) -> None:
+        self._counts = counts
         self._replica = replica
         self._views = views
         self._policy = policy
@@ -94,7 +108,9 @@ class Fanout:
         """Return the figure for the online count with a connection's user; UNSET while it is not known."""
         return self._count_for(connection) if self._knows else UNSET
 
-    def _count_for(self, connection: Connection) -> int:
+    def _count_for(self, connection: Connection) -> int | UnsetType:
+        if not self._counts:
+            return UNSET
         # Who has just come will be counted in a moment, and must not see a count without them until then.
         absent = connection.counted and self._replica.get(SITE, connection.user) is None
         figure = shown(self._replica.count(SITE) + absent, self.online)
@@ -149,6 +165,8 @@ class Fanout:
             return None
         if self._views.marked or self._all_untold or self._notice_untold:
             return self._next_flush
+        if not self._counts:
+            return None
         if self._told_otherwise or shown(self._replica.count(SITE), self.online) != self.online:
             return max(self._next_flush, self._next_count)
         return None
@@ -197,7 +215,7 @@ class Fanout:
         self._all_untold = False
         for change in changes:
             yield change if change is None or isinstance(change.message, Directory) else None
-        yield from self._views.everything(self.online)
+        yield from self._views.everything(self.online if self._counts else UNSET)
 
     def _tell_state(self) -> Iterator[None]:
         self._notice_untold = False
@@ -205,7 +223,7 @@ class Fanout:
 
     def _count_to_tell(self) -> int | UnsetType:
         figure = shown(self._replica.count(SITE), self.online)
-        if figure == self.online:
+        if figure == self.online or not self._counts:
             return UNSET
         self.online = figure
         self._told_otherwise.clear()
@@ -294,7 +312,7 @@ class DirectoryLoader:
     """Seconds until a read that failed is tried again."""
 
     def __init__(
-        self, views: Views, fanout: Fanout, load: LoadDirectory, policy: Policy, clock: Clock
+        self, views: Views, fanout: Fanout, load: ReadDirectory, policy: Policy, clock: Clock
     ) -> None:
         self._views = views
         self._fanout = fanout
@@ -321,6 +339,14 @@ class DirectoryLoader:
             window.unload()
             self._load_soon(window)
 
+    def renew(self, windows: Iterable[DirectoryWindow]) -> None:
+        """Read these parts again, whose viewers may see others by now."""
+        for window in windows:
+            if (reading := self._loading.pop(window, None)) is not None:
+                reading.cancel()
+            window.renew()
+            self._load_soon(window)
+
     def stop(self) -> None:
         for task in self._loading.values():
             task.cancel()
@@ -342,14 +368,16 @@ class DirectoryLoader:
                 async with self._turn:
                     if not self._views.to(window):
                         return  # who watches one part after the other waits for the last alone
-                    rows = await self._load(window.span, self._limit)
+                    rows = await self._load(window.span, self._limit, window.sight)
             except Exception:
                 logger.exception("the list of users could not be read; trying again soon")
                 await self._clock.sleep(self.RETRY)
                 continue
+            before = window.full() if window.loaded else None
             window.load(rows)
-            for watcher in self._views.to(window):
-                self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
+            if window.full() != before:  # else it was renewed, and nothing is new
+                for watcher in self._views.to(window):
+                    self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
             return
 
 

@@ -23,6 +23,7 @@ from ..core.views import Views
 from ..core.wire import CloseCode
 from ..stores.base import Snapshot, Store
 from ..stores.errors import StoreUnavailable
+from .access import OPEN, Access, Rooms
 from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
 from .connection import Connection, Kind, Write, frame
@@ -32,6 +33,7 @@ from .last_seen import LastSeen, Load, Save
 from .node import Node
 from .rechecks import Rechecks, Standing, Staying
 from .resumption import Resumption, Token
+from .sights import Sights
 
 T = TypeVar("T")
 
@@ -51,6 +53,7 @@ class Site:
     staying: Staying
     look_up: LookUp
     write_token: Callable[[Token], str]
+    access: Access = OPEN
 
 
 CLOSE_CHUNK = 50
@@ -91,10 +94,13 @@ class Hub:
         self._connections = Connections(policy.grace)
         self._last_seen = LastSeen(site.load_last_seen, site.save_last_seen, self._clock)
         self._views = Views(self.replica, self._last_seen.get)
-        self._fanout = Fanout(self.replica, self._views, policy, self._clock)
-        self._directories = DirectoryLoader(
-            self._views, self._fanout, site.load_directory, policy, self._clock
-        )
+        counts = site.access.visible is None
+        self._fanout = Fanout(self.replica, self._views, policy, self._clock, counts=counts)
+        self._sights = Sights(site.access, self._views, self._fanout, self._clock, self._spawn)
+        read = self._sights.reading(site.load_directory)
+        self._directories = DirectoryLoader(self._views, self._fanout, read, policy, self._clock)
+        self._sights.directories = self._directories
+        self._rooms = Rooms(site.access, self._entered, self._leave_room, self._watch_again)
         self._feeder = SearchFeeder(self._views, self._fanout)
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
@@ -211,6 +217,7 @@ class Hub:
         self._node.report_soon()
         if invisible != was_invisible:
             self._tell_visibility(others)
+        self._sights.join(connection)
         self._views.join(connection)
         doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
@@ -230,6 +237,7 @@ class Hub:
         connection.detach()
         self._rechecks.forget(connection)
         self._views.part(connection)
+        self._sights.part(connection)
         self._connections.close(connection, self._clock.time())
         self._schedule_grace()
 
@@ -239,6 +247,20 @@ class Hub:
         for start in range(0, len(connections), CLOSE_CHUNK):
             self._send_back(connections[start : start + CLOSE_CHUNK])
             await asyncio.sleep(0)
+
+    def asking(self, connection: Connection, message: wire.ClientMessage) -> Awaitable[None] | None:
+        """Return what is to be awaited before a message is handled; None unless the site wants to be asked.
+
+        Awaiting it raises NotAllowed where the message must not be handled.
+        """
+        match message:
+            case wire.Watch(users=list(users)) if connection.sight is not None:
+                return self._sights.learn(connection.sight, users)
+            case wire.Watch(room=str(room)) if self._rooms.restricted:
+                return self._rooms.watch(connection, room)
+            case wire.Enter(room) if self._rooms.restricted:
+                return self._rooms.enter(connection, room)
+        return None
 
     def handle(self, connection: Connection, message: wire.ClientMessage) -> None:
         """Do what a client asks for.
@@ -255,14 +277,12 @@ class Hub:
                 self._connections.set_idle(connection, isinstance(message, wire.Idle))
                 self._node.report_soon()
             case wire.Enter(room):
-                entered = self._connections.rooms(connection) - {SITE, room}
-                if len(entered) >= self.policy.rooms_per_connection:
+                if len(self._entered(connection) - {room}) >= self.policy.rooms_per_connection:
                     raise wire.BadMessage(f"a connection may enter {self.policy.rooms_per_connection} rooms")
                 self._connections.enter(connection, room)
                 self._node.report_soon()
             case wire.Leave(room):
-                self._connections.leave(connection, room)
-                self._node.report_soon()
+                self._leave_room(connection, room)
 
     def resync(self, connection: Connection, missed: Kind) -> None:
         self._fanout.tell_full(connection, missed)
@@ -289,6 +309,9 @@ class Hub:
             self._node.report_soon()
             self._tell_visibility(self._connections.of_user(connection.user))
         self._renew_token(connection)
+        self._sights.doubt(connection)
+        if self._rooms.restricted:
+            self._spawn(self._rooms.recheck(connection))
 
     def _tell_visibility(self, connections: Iterable[Any]) -> None:
         """Tell connections of one user whether others see the user as offline."""
@@ -330,6 +353,17 @@ class Hub:
             self._views.watch_page(connection, None)
         # A flush that is under way tells views; who leaves one amid it would miss what is still watched.
         self._fanout.tell_full(connection, Kind.UPDATE)
+
+    def _watch_again(self, connection: Connection) -> None:
+        self._views.watch_page_again(connection)
+        self._fanout.tell_full(connection, Kind.UPDATE)
+
+    def _entered(self, connection: Connection) -> frozenset[str]:
+        return self._connections.rooms(connection) - {SITE}
+
+    def _leave_room(self, connection: Connection, room: str) -> None:
+        self._connections.leave(connection, room)
+        self._node.report_soon()
 
     # What the node tells
 
@@ -453,12 +487,12 @@ class Hub:
         self._expelled.add(session, None, self._clock.time())
         self._expel(self._connections.of_session(session))
 
-    def _expel(self, connections: Iterable[Any]) -> None:
+    def _expel(self, connections: Iterable[Any], code: CloseCode = CloseCode.NOT_LOGGED_IN) -> None:
         """Close connections for good: their people are gone without grace."""
         expelled: list[Connection] = list(connections)
         self._connections.drop(expelled)
         for connection in expelled:
-            connection.close(CloseCode.NOT_LOGGED_IN)
+            connection.close(code)
         self._node.report_soon()
 
     # Last seen

@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Any, NamedTuple
 
+from ..core.wire import CloseCode
 from .clock import Clock, Timer
 from .connection import Connection
 
@@ -27,6 +28,8 @@ class Standing(NamedTuple):
     """When its session ends by itself, in seconds since 1970."""
     invisible: bool = False
     """Whether its user wants to appear offline."""
+    allowed: bool = True
+    """Whether its user may be connected at all."""
 
 
 Staying = Callable[[list[Connection]], Awaitable[Mapping[Connection, Standing]]]
@@ -59,7 +62,7 @@ class Rechecks:
     def __init__(
         self,
         staying: Staying,
-        refuse: Callable[[Iterable[Connection]], None],
+        refuse: Callable[[Iterable[Connection], CloseCode], None],
         stays: Callable[[Connection, Standing], None],
         period: float,
         clock: Clock,
@@ -103,7 +106,10 @@ class Rechecks:
         for start in range(0, len(connections), CHUNK):
             chunk = connections[start : start + CHUNK]
             staying = await self._answer(chunk)
-            self._refuse(connection for connection in chunk if connection not in staying)
+            gone = [connection for connection in chunk if connection not in staying]
+            barred = [connection for connection, standing in staying.items() if not standing.allowed]
+            self._refuse(gone, CloseCode.NOT_LOGGED_IN)
+            self._refuse(barred, CloseCode.NOT_ALLOWED)
             for connection, standing in staying.items():
                 if not connection.closed:
                     connection.expires = standing.expires

@@ -10,6 +10,7 @@ from django.urls import get_script_prefix
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ..access import TRUSTED, limits_sight
 from ..conf import get_settings
 from ..presence import status
 from ..stores.errors import StoreUnavailable
@@ -35,9 +36,11 @@ def presence_script(context: Any) -> SafeString:
     )
 
 
-@register.simple_tag
-def presence(user: Any) -> SafeString:
+@register.simple_tag(takes_context=True)
+def presence(context: Any, user: Any) -> SafeString:
     """Show a user's status: right at load, and live with :func:`presence_script`. Nothing for no user.
+
+    As far as the request's user may see it; where nobody knows who looks, as far as everybody may.
 
     Reads the store and the database for this one user; for a list use ``whosonline.presence.statuses``
     in the view and write the same mark.
@@ -46,7 +49,7 @@ def presence(user: Any) -> SafeString:
     if pk is None:
         return SafeString()
     try:
-        word = str(status(pk).status)
+        word = str(status(pk, viewer=_viewer(context)).status)
     except StoreUnavailable:
         word = "unknown"  # the page is to be shown all the same
     return format_html(
@@ -55,3 +58,9 @@ def presence(user: Any) -> SafeString:
         word,
         word.capitalize(),
     )
+
+
+def _viewer(context: Any) -> Any:
+    if not limits_sight(None):
+        return TRUSTED
+    return getattr(getattr(context.get("request"), "user", None), "pk", None)

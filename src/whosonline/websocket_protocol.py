@@ -132,6 +132,8 @@ class _Gate:
 
 def protocol() -> Any:
     """Return what uvicorn is to be given as ``ws``: the protocol here, or "auto" if it does not work."""
+    its_log = logging.getLogger("uvicorn.error")
+    was_disabled, its_log.disabled = its_log.disabled, True  # nobody connects: there is nothing to be told of
     try:
         asyncio.run(asyncio.wait_for(_try_out(), 5))
     except Exception as error:
@@ -142,6 +144,8 @@ def protocol() -> Any:
             error,
         )
         return "auto"
+    finally:
+        its_log.disabled = was_disabled
     return FramesProtocol
 
 

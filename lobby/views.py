@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.contrib.auth import login
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LogoutView, PasswordChangeView
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import redirect
 from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
@@ -71,13 +71,21 @@ class ChangePassword(PasswordChangeView):
 
 
 class SwitchVisibility(LoginRequiredMixin, View):
-    """Has the visitor appear offline to the others; or, the next time, not any more."""
+    """Has the visitor appear offline to the others (``invisible=1``), or not any more (``0``).
 
-    http_method_names = ["post", "options"]
+    Which of both the page says: a page that is behind must not switch it the wrong way.
+    """
+
+    http_method_names = ["get", "post", "options"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return redirect("list")  # who had to log in first comes by here
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        me = request.user.pk
-        presence.set_invisible(me, not presence.is_invisible(me))
+        wanted = request.POST.get("invisible")
+        if wanted not in {"0", "1"}:
+            return HttpResponseBadRequest("invisible must be 0 or 1")
+        presence.set_invisible(request.user.pk, wanted == "1")
         return redirect("list")
 
 

@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from .conf import get_settings
 from .hub.access import Access
 from .hub.sights import TOGETHER
+from .last_seen import to_keys
 
 logger = logging.getLogger(__name__)
 
@@ -166,14 +167,21 @@ def _keys_seen(visible: Any) -> Any:
     if iscoroutinefunction(visible):
 
         async def seen_async(viewer: str, ids: list[str]) -> set[str]:
-            return _keys(await visible(viewer, ids))
+            keys = _possible(ids)
+            return _keys(await visible(viewer, keys)) if keys else set()
 
         return seen_async
 
     def seen(viewer: str, ids: list[str]) -> set[str]:
-        return _keys(visible(viewer, ids))
+        keys = _possible(ids)
+        return _keys(visible(viewer, keys)) if keys else set()
 
     return seen
+
+
+def _possible(ids: Iterable[str]) -> list[str]:
+    """Return the ids that can be somebody's: a client may send any text, and a query would fail on some."""
+    return [str(key) for key in to_keys(ids)]
 
 
 def _keys(answer: Any) -> set[str]:

@@ -117,9 +117,11 @@ class People:
     async def find_staying(self, connections: list[Connection]) -> dict[Connection, Standing]:
         self._query("staying")
         self.asked_about += connections
+        invisible = set(self.invisible)  # as the database had it when it was asked
+        await self._answers.wait()
         return {
             connection: Standing(
-                self.expires.get(connection.session, float("inf")), connection.user in self.invisible
+                self.expires.get(connection.session, float("inf")), connection.user in invisible
             )
             for connection in connections
             if connection.user not in self.refused

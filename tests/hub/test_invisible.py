@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from whosonline.core.entries import Profile
 from whosonline.hub.hub import RECHECK_DELAY, Hub
 from whosonline.testing.clock import settle
@@ -110,3 +112,35 @@ async def test_a_server_that_ends_does_not_write_that_the_invisible_were_seen(wo
     await world.tab(hub, "bob")
     await hub.stop()
     assert world.people.seen.keys() == {"bob"}
+
+
+async def test_an_answer_from_before_the_switch_does_not_undo_it(world: World):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, there)
+    ann = await world.tab(here, "ann")
+    await world.clock.advance(2)
+    tab.take()
+    answers = world.people.hold_answers()
+    old = asyncio.create_task(here._rechecks.ask([ann.connection]))
+    await settle()
+    await world.clock.advance(0.1)
+    await switch(world, invisible=True)
+    answers.set()
+    await old
+    await world.clock.advance(2)
+    seen = [message["users"]["ann"]["status"] for message in tab.take("update") if "users" in message]
+    assert seen[-1:] == ["offline"]
+    assert "online" not in seen
+
+
+async def test_a_page_that_is_left_at_one_node_does_not_keep_its_person_visible(world: World):
+    here, there = await world.node(), await world.node()
+    tab = await watcher(world, there)
+    left = await world.tab(here, "ann")
+    await world.clock.advance(2)
+    tab.take()
+    left.close()
+    await world.tab(there, "ann", "s", invisible=True)
+    await switch(world, invisible=True)
+    seen = [message["users"]["ann"]["status"] for message in tab.take("update") if "users" in message]
+    assert seen == ["offline"]

@@ -2,9 +2,11 @@
 
 export function followVisibility(presence, list) {
   const button = document.querySelector(".visibility button");
+  const wanted = document.querySelector(".visibility [name=invisible]");
   const show = () => {
     const { invisible } = presence.state;
     button.setAttribute("aria-checked", String(invisible));
+    wanted.value = invisible ? "0" : "1";
     list.toggleAttribute("data-invisible", invisible);
     const mine = list.querySelector(".mine .status");
     if (mine) showOwnStatus(mine, list);

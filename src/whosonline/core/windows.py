@@ -157,6 +157,11 @@ class DirectoryWindow:
     def loaded(self) -> bool:
         return self._published is not None
 
+    @property
+    def told(self) -> Mapping[str, Row] | None:
+        """What everybody who looks at it has been told; None before it was loaded."""
+        return self._published
+
     def mark(self, listing: Listing) -> bool:
         """Note an entry of the log; return whether it concerns this part of the list."""
         row = None

@@ -373,9 +373,10 @@ class DirectoryLoader:
                 logger.exception("the list of users could not be read; trying again soon")
                 await self._clock.sleep(self.RETRY)
                 continue
-            before = window.full() if window.loaded else None
+            # Not what may be seen of it: who has become hidden since may have to be told of still.
+            before = window.told
             window.load(rows)
-            if window.full() != before:  # else it was renewed, and nothing is new
+            if window.told != before:  # else it was renewed, and nothing is new
                 for watcher in self._views.to(window):
                     self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
             return

@@ -211,6 +211,9 @@ class Hub:
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
         others, was_invisible = self._connections.of_user(user), self._connections.is_invisible(user)
+        doubtful = self._in_doubt(user, now if asked is None else asked)
+        # What this node knows already is newer than a look-up that it doubts.
+        invisible = invisible or (doubtful and was_invisible)
         self._connections.open(
             connection, user, connection.session, profile, touched=touched, idle=idle, invisible=invisible
         )
@@ -219,7 +222,6 @@ class Hub:
             self._tell_visibility(others)
         self._sights.join(connection)
         self._views.join(connection)
-        doubtful = self._in_doubt(user, now if asked is None else asked)
         token = self._token(connection) if not doubtful else UNSET
         connection.counted = not invisible
         welcome = wire.Welcome(
@@ -304,10 +306,15 @@ class Hub:
         )
         return self._site.write_token(token) if token is not None else UNSET
 
-    def _on_staying(self, connection: Connection, standing: Standing) -> None:
-        if self._connections.set_invisible(connection.user, standing.invisible):
+    def _on_staying(self, connection: Connection, standing: Standing, asked: float) -> None:
+        user = connection.user
+        # An answer from before a change must not undo it; another question is on its way.
+        outdated = self._rechecked.since(user, asked, self._clock.time())
+        if not outdated and self._connections.set_invisible(user, standing.invisible):
             self._node.report_soon()
-            self._tell_visibility(self._connections.of_user(connection.user))
+            self._tell_visibility(self._connections.of_user(user))
+        if connection.closed:
+            return
         self._renew_token(connection)
         self._sights.doubt(connection)
         if self._rooms.restricted:

@@ -54,7 +54,7 @@ class Rechecks:
     Args:
         staying: Asks the site.
         refuse: Closes connections that may not stay.
-        stays: Told of each that may, and how it stands.
+        stays: Told of each that may, how it stands, and when that was asked.
         period: Seconds in which everybody is asked about once.
         spawn: Runs a task beside everything else.
     """
@@ -63,7 +63,7 @@ class Rechecks:
         self,
         staying: Staying,
         refuse: Callable[[Iterable[Connection], CloseCode], None],
-        stays: Callable[[Connection, Standing], None],
+        stays: Callable[[Connection, Standing, float], None],
         period: float,
         clock: Clock,
         spawn: Callable[[Awaitable[None]], object],
@@ -105,6 +105,7 @@ class Rechecks:
         """Close those of the connections that may not stay; ask until there is an answer."""
         for start in range(0, len(connections), CHUNK):
             chunk = connections[start : start + CHUNK]
+            asked = self._clock.time()
             staying = await self._answer(chunk)
             gone = [connection for connection in chunk if connection not in staying]
             barred = [connection for connection, standing in staying.items() if not standing.allowed]
@@ -114,7 +115,8 @@ class Rechecks:
                 if not connection.closed:
                     connection.expires = standing.expires
                     self._watch_end(connection)
-                    self._stays(connection, standing)
+                # Of those that linger too: whether their people are shown is theirs to say.
+                self._stays(connection, standing, asked)
 
     async def _answer(self, chunk: list[Connection]) -> Mapping[Connection, Standing]:
         while True:

@@ -164,7 +164,9 @@ class PresenceConsumer:
             self._closing = CloseCode.NOT_LOGGED_IN
         except TooManyConnections:
             self._closing = CloseCode.TOO_MANY_CONNECTIONS
-        return self._closing is None
+        else:
+            return True  # though the welcome may have failed: then it is to be counted out again
+        return False
 
     async def _read(self, hub: Hub, connection: Connection) -> None:
         """Handle messages until the client goes, or has sent too many bad ones."""

@@ -103,7 +103,8 @@ def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) ->
     tell: Callable[[], object]
     renewed = _new_key.get()
     _new_key.set(None)
-    if user is not None and user == renewed:
+    # Of an administrator who changes another's password Django renews the own session, not the other's.
+    if user is not None and renewed is not None:
         tell = partial(_tell, "a session's new key", lambda: sync_store().renew(name, user))
     else:
         tell = partial(_expel, name, user)

@@ -25,6 +25,7 @@ async def welcomed(world: World, hub: Hub, user: str = "ann", session: str = "s"
 
 
 async def token_of(world: World, hub: Hub, **whose: Any) -> Token:
+    await world.clock.advance(0.1)  # a node believes none of before its own time
     token = await welcomed(world, hub, **whose)
     assert token is not None
     return token

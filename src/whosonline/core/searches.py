@@ -309,12 +309,18 @@ class Searches:
             self._starved(window)
 
     def publish(self) -> Iterator[tuple[SearchWindow, Page | None]]:
-        """Publish each window that is marked; what becomes hungry by that is told when it has been fed."""
-        while self.marked:
-            window = self.marked.pop()
-            yield window, window.publish(self._replica)
-            if window.hungry:
-                self._starved(window)
+        """Publish each window that is marked now; what becomes hungry by that is told when it has been fed.
+
+        The caller may pause between two. What is marked meanwhile is for the next publication: each window
+        is published once, or the first difference would be lost. One may also have been dropped.
+        """
+        for window in list(self.marked):
+            if window in self.marked:
+                self.marked.discard(window)
+                page = window.publish(self._replica)
+                if window.hungry:
+                    self._starved(window)
+                yield window, page
 
     @property
     def hungry(self) -> bool:

@@ -9,7 +9,7 @@ everybody, even one that leaves out what changed and changed back in between.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import UNSET
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,7 @@ class Arrivals(Generic[Found]):
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, answer))
         if len(self._asking) < AT_ONCE:
-            task = asyncio.create_task(self._ask())
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._asking.add(asyncio.create_task(self._ask()))
         try:
             async with asyncio.timeout(self._timeout):
                 return await answer
@@ -73,6 +71,13 @@ class Arrivals(Generic[Found]):
             raise TryLater(f"not looked up within {self._timeout:g} s") from None
 
     async def _ask(self) -> None:
+        try:
+            await self._ask_all()
+        finally:
+            # At once: who comes in the next moment must find that nobody asks.
+            self._asking.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _ask_all(self) -> None:
         while self._waiting:
             some = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
             some = [(key, answer) for key, answer in some if not answer.done()]  # they gave up meanwhile

@@ -117,6 +117,10 @@ class Fanout:
         (self._told_otherwise.discard if figure == self.online else self._told_otherwise.add)(connection)
         return figure
 
+    def forget(self, connection: Connection) -> None:
+        """Tell a connection nothing more."""
+        self._told_otherwise.discard(connection)
+
     def set_away(self, away: bool) -> None:
         """Tell everybody that the store is away; or, after the statuses, that it is back."""
         was, self._away = self.degraded, away

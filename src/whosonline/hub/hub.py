@@ -107,6 +107,7 @@ class Hub:
         self._wait: asyncio.Task[None] | None = None
         # What happens to a session or a user while a socket of theirs is on its way must not be missed.
         self._expelled = Recent[None](HANDSHAKE)
+        self._renewed = Recent[None](HANDSHAKE)
         self._rechecked = Recent[None](HANDSHAKE)
         self._relisted = Recent[Profile](HANDSHAKE)
         # What was looked up before may not be so any more: something may have been missed.
@@ -238,6 +239,7 @@ class Hub:
         """Count a connection out; its user has the grace period to come back."""
         connection.detach()
         self._rechecks.forget(connection)
+        self._fanout.forget(connection)
         self._views.part(connection)
         self._sights.part(connection)
         self._connections.close(connection, self._clock.time())
@@ -309,8 +311,9 @@ class Hub:
     def _on_staying(self, connection: Connection, standing: Standing, asked: float) -> None:
         user = connection.user
         # An answer from before a change must not undo it; another question is on its way.
-        outdated = self._rechecked.since(user, asked, self._clock.time())
-        if not outdated and self._connections.set_invisible(user, standing.invisible):
+        if self._rechecked.since(user, asked, self._clock.time()):
+            return
+        if self._connections.set_invisible(user, standing.invisible):
             self._node.report_soon()
             self._tell_visibility(self._connections.of_user(user))
         if connection.closed:
@@ -416,6 +419,7 @@ class Hub:
                 case Expel(session):
                     self.expel(session)
                 case Renew(session):
+                    self._renewed.add(session, None, self._clock.time())
                     self._send_back(self._connections.of_session(session))
                 case Recheck(user):
                     self._rechecked.add(user, None, self._clock.time())
@@ -487,7 +491,12 @@ class Hub:
     async def _recheck_soon(self, user: str) -> None:
         # Who changes the own password is given a new session key by the same request, a little later.
         await self._clock.sleep(RECHECK_DELAY)
-        await self._rechecks.ask(self._connections.of_user(user))
+        connections: list[Any] = self._connections.of_user(user)
+        now = self._clock.time()
+        # Those that were sent back for that linger under the old key, which is nobody's any more.
+        await self._rechecks.ask(
+            [each for each in connections if not (each.closed and self._renewed.holds(each.session, now))]
+        )
 
     def expel(self, session: str) -> None:
         """Close a session's connections for good, on this node."""

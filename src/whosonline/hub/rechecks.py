@@ -77,6 +77,7 @@ class Rechecks:
         # Who was asked about longest ago comes first.
         self._ring: OrderedDict[Connection, None] = OrderedDict()
         self._owed = 0.0
+        self._asking = False
         self._asked_at = clock.time()
         self._step: Timer | None = None
         # Sessions that end before everybody was asked about once: (when, tie-breaker, connection)
@@ -136,14 +137,23 @@ class Rechecks:
         self._step = None
         now = self._clock.time()
         self._owed = min(self._owed + len(self._ring) / STEPS, len(self._ring))
-        if self._owed >= CHUNK or (self._owed >= 1 and now - self._asked_at >= self._period / SOONEST):
+        if self._asking:
+            pass  # the site has not answered yet: further questions would only pile up
+        elif self._owed >= CHUNK or (self._owed >= 1 and now - self._asked_at >= self._period / SOONEST):
             self._asked_at = now
             due = list(islice(self._ring, int(self._owed)))
             self._owed -= len(due)
             for connection in due:
                 self._ring.move_to_end(connection)
-            self._spawn(self.ask(due))
+            self._asking = True
+            self._spawn(self._ask_in_turn(due))
         self._schedule_step()
+
+    async def _ask_in_turn(self, due: list[Connection]) -> None:
+        try:
+            await self.ask(due)
+        finally:
+            self._asking = False
 
     # The ends of sessions
 

@@ -77,6 +77,9 @@ class Resumption:
 
     def on_snapshot(self, cursor: Cursor) -> None:
         """Go on from a place in the log, with nothing known of before."""
+        if self._cursor is None:
+            # What an outage before this node's time kept from the log, nobody can tell it.
+            self._sure_from = max(self._sure_from, self._clock.wall())
         self._cursor = cursor
         self._revocations.begin(cursor)
 

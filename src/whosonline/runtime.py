@@ -18,7 +18,6 @@ from .core.entries import Profile
 from .core.policy import Policy
 from .core.replica import Replica
 from .core.wire import Range
-from .hub import arrivals
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
 from .hub.rechecks import Standing
@@ -130,7 +129,7 @@ async def stop_hub() -> None:
 def _site() -> Site:
     # Threads of their own: a write that waits for a lock holds up no page, and nothing holds up a handshake.
     in_thread = _in_threads("whosonline-hub", 2)
-    at_the_door = _in_threads("whosonline-handshake", arrivals.AT_ONCE)
+    at_the_door = _in_threads("whosonline-handshake", 1)
     return Site(
         load_directory=in_thread(_load_directory),
         load_last_seen=in_thread(_load_last_seen),

@@ -79,12 +79,13 @@ def visitors_of(session_keys: Iterable[str]) -> dict[str, Visitor]:
 
 
 def _visitors(sessions: Mapping[str, _Session]) -> Iterator[tuple[str, Visitor]]:
-    users = _users(session.data for session in sessions.values())
+    accounts = {key: _account(session.data) for key, session in sessions.items()}
+    users = _users(accounts.values())
     keys = [user.pk for user in users.values()]
     allowed = cache(access.may_connect)  # once for each, of however many sessions
     hidden = set(Invisible.objects.filter(user__in=keys).values_list("pk", flat=True)) if keys else set()
     for key, session in sessions.items():
-        user = users.get(_account(session.data))
+        user = users.get(accounts[key])
         if user is not None and user.is_active and _is_of(session.data, user):
             touched = session.data.get(TOUCH_KEY, 0.0)
             invisible = user.pk in hidden
@@ -198,9 +199,9 @@ def _account(data: Mapping[str, Any]) -> Account:
         return NOBODY
 
 
-def _users(sessions: Iterable[Mapping[str, Any]]) -> dict[Account, Any]:
+def _users(accounts: Iterable[Account]) -> dict[Account, Any]:
     wanted = defaultdict(set)
-    for backend, key in {_account(data) for data in sessions} - {NOBODY}:
+    for backend, key in set(accounts) - {NOBODY}:
         wanted[backend].add(key)
     return {
         (path, key): user

@@ -22,6 +22,11 @@ async def watcher(world: World, hub: Hub) -> Tab:
     return tab
 
 
+def statuses_of_ann(tab: Tab) -> list[str]:
+    """Return what a tab was told of Ann's status since the last look."""
+    return [message["users"]["ann"]["status"] for message in tab.take("update") if "users" in message]
+
+
 async def switch(world: World, invisible: bool) -> None:
     (world.people.invisible.add if invisible else world.people.invisible.discard)("ann")
     world.sync.withdraw("ann")
@@ -103,7 +108,7 @@ async def test_a_log_in_that_still_counts_ends_when_its_user_becomes_invisible(w
     await world.clock.advance(1)
     tab.take()
     await switch(world, invisible=True)
-    assert [message["users"]["ann"]["status"] for message in tab.take() if "users" in message] == ["offline"]
+    assert statuses_of_ann(tab) == ["offline"]
 
 
 async def test_a_server_that_ends_does_not_write_that_the_invisible_were_seen(world: World):
@@ -128,7 +133,7 @@ async def test_an_answer_from_before_the_switch_does_not_undo_it(world: World):
     answers.set()
     await old
     await world.clock.advance(2)
-    seen = [message["users"]["ann"]["status"] for message in tab.take("update") if "users" in message]
+    seen = statuses_of_ann(tab)
     assert seen[-1:] == ["offline"]
     assert "online" not in seen
 
@@ -142,5 +147,5 @@ async def test_a_page_that_is_left_at_one_node_does_not_keep_its_person_visible(
     left.close()
     await world.tab(there, "ann", "s", invisible=True)
     await switch(world, invisible=True)
-    seen = [message["users"]["ann"]["status"] for message in tab.take("update") if "users" in message]
+    seen = statuses_of_ann(tab)
     assert seen == ["offline"]

@@ -15,6 +15,13 @@ class Recent(Generic[Value]):
         # Oldest first: a key that is added again moves to the end.
         self._added: dict[str, tuple[Value, float]] = {}
 
+    def __len__(self) -> int:
+        return len(self._added)
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether the key is remembered; beyond its span it may be, until another is added."""
+        return key in self._added
+
     def add(self, key: str, value: Value, now: float) -> None:
         self._added.pop(key, None)
         self._added[key] = value, now

@@ -8,6 +8,7 @@ from; of tokens that are older it knows nothing, and trusts none.
 from __future__ import annotations
 
 from .entries import Cursor
+from .recent import Recent
 
 MOST = 50_000
 """Revocations that a node remembers; past that it forgets them all, and trusts no token of before."""
@@ -23,15 +24,12 @@ class Revocations:
     def __init__(self, span: float) -> None:
         self._span = span
         self._since: Cursor | None = None
-        # When each was revoked, oldest first: one that is revoked again moves to the end.
-        self._sessions: dict[str, float] = {}
-        self._users: dict[str, float] = {}
+        self._forget()
 
     def begin(self, cursor: Cursor) -> None:
         """Know everything from this place in the log on, and nothing of before."""
         self._since = cursor
-        self._sessions.clear()
-        self._users.clear()
+        self._forget()
 
     def end(self) -> None:
         """Know nothing any more: the log cannot be followed, or may have missed something."""
@@ -54,11 +52,12 @@ class Revocations:
             and user not in self._users
         )
 
-    def _add(self, revoked: dict[str, float], key: str, now: float, cursor: Cursor) -> None:
-        revoked.pop(key, None)
-        revoked[key] = now
-        while now - next(iter(revoked.values())) > self._span:
-            del revoked[next(iter(revoked))]
+    def _forget(self) -> None:
+        self._sessions = Recent[None](self._span)
+        self._users = Recent[None](self._span)
+
+    def _add(self, revoked: Recent[None], key: str, now: float, cursor: Cursor) -> None:
+        revoked.add(key, None, now)
         if len(revoked) > MOST and self._since is not None:
             self.begin(cursor)
 

@@ -18,6 +18,7 @@ from .entries import Profile
 from .replica import Place, Replica, place_after
 from .search import fold, haystack, needle, tails
 from .sights import Sight
+from .windows import taken_one_by_one
 from .wire import Page, Row
 
 SearchKey = tuple[str, str | None, int, str]
@@ -314,13 +315,11 @@ class Searches:
         The caller may pause between two. What is marked meanwhile is for the next publication: each window
         is published once, or the first difference would be lost. One may also have been dropped.
         """
-        for window in list(self.marked):
-            if window in self.marked:
-                self.marked.discard(window)
-                page = window.publish(self._replica)
-                if window.hungry:
-                    self._starved(window)
-                yield window, page
+        for window in taken_one_by_one(self.marked):
+            page = window.publish(self._replica)
+            if window.hungry:
+                self._starved(window)
+            yield window, page
 
     @property
     def hungry(self) -> bool:

@@ -7,7 +7,7 @@ windows themselves are shared between views. Directory windows are apart, since 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from msgspec import UNSET, UnsetType
 
@@ -17,10 +17,8 @@ from .replica import Presence, Replica
 from .searches import Searches, SearchKey, SearchWindow
 from .sights import BLIND, Sight
 from .statuses import SITE
-from .windows import ClosedPage, DirectoryWindow, PageWindow, UsersWindow, state_of
+from .windows import ClosedPage, DirectoryWindow, PageWindow, UsersWindow, state_of, taken_one_by_one
 from .wire import Directory, Page, Range, Update, UserState
-
-W = TypeVar("W")
 
 AnyPage = PageWindow | SearchWindow
 
@@ -257,10 +255,10 @@ class Views:
         pages: dict[AnyPage, Page | None] = {}
         for room in list(self._changed_rooms):
             yield from self._mark_pages(room)
-        for watched in _taken_one_by_one(self._marked_users):
+        for watched in taken_one_by_one(self._marked_users):
             users[watched] = watched.publish(self.state)
             yield None
-        for page in _taken_one_by_one(self._marked_pages):
+        for page in taken_one_by_one(self._marked_pages):
             pages[page] = self._pages[page.room].publish(page, self._replica)
             yield None
         for search, found in self.searches.publish():
@@ -269,7 +267,7 @@ class Views:
         for view in self._changed_views(online, users, pages):
             if view.watchers:
                 yield Delivery(_update(view, online, users, pages), view)
-        for span in _taken_one_by_one(self._marked_ranges):
+        for span in taken_one_by_one(self._marked_ranges):
             told = span.publish()
             yield Delivery(told, span) if told is not None else None
 
@@ -376,14 +374,6 @@ def _full(view: View, online: int | UnsetType) -> Update:
         view.users.full() if view.users is not None else UNSET,
         page if page is not None else UNSET,
     )
-
-
-def _taken_one_by_one(marked: set[W]) -> Iterator[W]:
-    """Return what is in the set now, each taken out just before; but not what is out by then."""
-    for window in list(marked):
-        if window in marked:
-            marked.discard(window)
-            yield window
 
 
 def _update(

@@ -9,7 +9,8 @@ everybody, even one that leaves out what changed and changed back in between.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec import UNSET
 
@@ -22,6 +23,17 @@ from .wire import Directory, Page, Range, Row, UserState
 
 Lookup = Callable[[str], UserState]
 """Returns the present state of a user."""
+
+
+W = TypeVar("W")
+
+
+def taken_one_by_one(marked: set[W]) -> Iterator[W]:
+    """Return what is in the set now, each taken out just before; but not what is out by then."""
+    for window in list(marked):
+        if window in marked:
+            marked.discard(window)
+            yield window
 
 
 class UsersWindow:

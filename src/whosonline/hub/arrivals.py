@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -19,9 +19,6 @@ Found = TypeVar("Found")
 
 TOGETHER = 200
 """Sockets that are looked up in one question."""
-
-AT_ONCE = 1
-"""Questions that are asked at the same time."""
 
 GATHER = 0.02
 """Seconds after an answer in which further arrivals are gathered for the next question."""
@@ -50,7 +47,7 @@ class Arrivals(Generic[Found]):
         self._most = most
         self._timeout = timeout
         self._waiting: deque[tuple[str, asyncio.Future[Found | None]]] = deque()
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
 
     async def who(self, key: str) -> Found | None:
         """Return who comes with a key; None for nobody.
@@ -62,8 +59,8 @@ class Arrivals(Generic[Found]):
             raise TryLater("too many are waiting")
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, answer))
-        if len(self._asking) < AT_ONCE:
-            self._asking.add(asyncio.create_task(self._ask()))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
         try:
             async with asyncio.timeout(self._timeout):
                 return await answer
@@ -75,7 +72,7 @@ class Arrivals(Generic[Found]):
             await self._ask_all()
         finally:
             # At once: who comes in the next moment must find that nobody asks.
-            self._asking.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._asking = None
 
     async def _ask_all(self) -> None:
         while self._waiting:

@@ -100,3 +100,25 @@ def test_what_was_published_is_not_told_in_full_any_more_once_it_is_hidden():
     assert told.users == {"bob": UserState(Status.OFFLINE)}
     assert "bob" not in repr(told.page)
     assert watcher.directory.full().added == []
+
+
+def test_while_the_rule_fails_a_part_of_the_list_shows_nobody_who_is_in_doubt_asked_about_or_not():
+    views, sight, watcher = Views(Replica(), lambda user: None), Sight("ann"), Watcher()
+    watcher.sight = sight
+    sight.watchers[watcher] = None
+    views.join(watcher)
+    views.watch_directory(watcher, Range())
+    window = watcher.directory
+    assert isinstance(window, DirectoryWindow)
+    sight.want(["bob", "cy"])
+    answered(sight, "bob", "cy")
+    window.load([("bob", Profile("bob", "Bob")), ("cy", Profile("cy", "Cy"))])
+
+    sight.doubt(["bob", "cy"])
+    sight.want(["bob", "cy"])
+    question = sight.question(1)
+    assert question == ["bob"]  # so that cy waits for a question of its own
+    views.answered(sight, sight.fail(question))
+    told = window.publish()
+    assert told is not None
+    assert sorted(told.removed or []) == ["bob", "cy"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from weakref import ref
 
 from whosonline.core.wire import CloseCode
 from whosonline.hub.hub import Hub
@@ -100,3 +102,14 @@ async def test_who_has_gone_is_asked_about_no_more(world: World):
     await settle()
     await world.clock.advance(500)
     assert world.people.asked_about == []
+
+
+async def test_a_connection_that_is_closed_is_kept_by_nobody_until_its_session_ends(world: World):
+    hub = await world.node(grace=0)
+    ann = await world.tab(hub, "ann", expires=world.clock.wall() + 60)
+    connection = ref(ann.connection)
+    ann.close()
+    del ann
+    await world.clock.advance(1)
+    gc.collect()
+    assert connection() is None

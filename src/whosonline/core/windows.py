@@ -214,12 +214,12 @@ class DirectoryWindow:
     def answered(self, users: Iterable[str]) -> None:
         """Take over what the sight now knows of these users."""
         for user in users:
+            if not self._sees(user):
+                self._hidden.add(user)
             if self._asks_about(user):
                 continue  # the answer came too late to count; there will be another
             row = self._unsure.pop(user, None)
-            if not self._sees(user):
-                self._hidden.add(user)
-            elif row is not None:
+            if row is not None and self._sees(user):
                 self._marked.setdefault(user, row)
 
     def publish(self) -> Directory | None:

@@ -83,6 +83,7 @@ class Connection(Watcher):
     """
 
     __slots__ = (
+        "__weakref__",
         "_close",
         "_in_flight",
         "_missed",

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Any, NamedTuple
+from weakref import ref
 
 from ..core.wire import CloseCode
 from .clock import Clock, Timer
@@ -80,8 +81,9 @@ class Rechecks:
         self._asking = False
         self._asked_at = clock.time()
         self._step: Timer | None = None
-        # Sessions that end before everybody was asked about once: (when, tie-breaker, connection)
-        self._ending: list[tuple[float, int, Connection]] = []
+        # Sessions that end before everybody was asked about once: (when, tie-breaker, connection). Nothing
+        # else may keep a connection that was closed meanwhile.
+        self._ending: list[tuple[float, int, ref[Connection]]] = []
         self._order = count()
         self._end: Timer | None = None
 
@@ -160,7 +162,7 @@ class Rechecks:
     def _watch_end(self, connection: Connection) -> None:
         # Later ends are seen to when the connection is asked about next.
         if connection.expires - self._clock.wall() <= 2 * self._period:
-            heappush(self._ending, (connection.expires, next(self._order), connection))
+            heappush(self._ending, (connection.expires, next(self._order), ref(connection)))
             self._schedule_end()
 
     def _schedule_end(self) -> None:
@@ -175,8 +177,8 @@ class Rechecks:
         self._end = None
         ended = []
         while self._ending and self._ending[0][0] <= self._clock.wall():
-            _, _, connection = heappop(self._ending)
-            if not connection.closed:
+            connection = heappop(self._ending)[2]()
+            if connection is not None and not connection.closed:
                 ended.append(connection)
         if ended:
             self._spawn(self.ask(ended))

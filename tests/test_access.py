@@ -139,6 +139,15 @@ def test_a_user_whose_name_is_another_s_key_is_not_taken_for_the_other(people, p
     assert "returns primary keys, not model instances" in caplog.text
 
 
+def test_a_policy_is_not_asked_about_ids_that_no_query_takes(people, policy, caplog):
+    policy(OwnInitialOnly)
+    me = people["a1"].pk
+    bad = ["", "x", "\0", "1" * 90, "-1", "1.5", "\ud800"]
+    assert access.seen_by(me, [*bad, str(people["a2"].pk)]) == {str(people["a2"].pk)}
+    assert access.seen_by(me, bad) == set()
+    assert not caplog.records
+
+
 def test_who_may_not_look_into_the_site_sees_nobody_online_there(people, policy, caplog):
     policy(NoLooking)
     assert names(presence.online(viewer=people["b1"].pk)) == ["a1", "b1", "b2"]

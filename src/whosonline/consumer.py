@@ -72,6 +72,8 @@ class PresenceConsumer:
             connection = await self._let_in(hub)
             if connection is not None:
                 await self._read(hub, connection)
+            if self._closing is not None:
+                await asyncio.sleep(0)  # if it was this task that found out, its cancellation comes here
         except asyncio.CancelledError:
             # The hub closes a connection by ending this task; anybody else who does means it.
             if self._closing is None or self._task is None or self._task.uncancel() > 0:

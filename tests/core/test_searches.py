@@ -199,3 +199,22 @@ def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
         scene.searches.drop(window)
     assert not len(scene.searches)
     assert not any((scene.searches._rooms, scene.searches.hungry, scene.searches.marked))
+
+
+def test_what_changes_while_a_publication_pauses_is_told_by_the_next(scene: Scene) -> None:
+    scene.arrive("ann", "bob")
+    first, second = scene.window("a"), scene.window("b")
+    scene.feed()
+    scene.arrive("anna", "bea")
+    told: dict[SearchWindow, list[str]] = {first: [], second: []}
+    publication = scene.searches.publish()
+    for window, page in publication:
+        assert page is not None
+        told[window] += [row.id for row in page.put or ()]
+        scene.change("anna" if window is first else "bea", OFFLINE)
+    assert told == {first: ["anna"], second: ["bea"]}
+    dropped = {}
+    for window, page in scene.searches.publish():
+        assert page is not None
+        dropped[window] = page.drop
+    assert dropped == {first: ["anna"], second: ["bea"]}

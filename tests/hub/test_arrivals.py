@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from whosonline.hub import arrivals as module
 from whosonline.hub.arrivals import TOGETHER, Arrivals, TryLater
 from whosonline.testing.clock import settle
 
@@ -87,3 +88,17 @@ async def test_who_could_not_be_looked_up_is_told_to_try_later_and_the_next_is_a
         await arrivals.who("a")
     door.failing = False
     assert await arrivals.who("a") == "who has a"
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_who_comes_just_when_the_last_question_is_done_with_is_asked_about_too(
+    door: Door, turns: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "GATHER", 0)
+    door.answers.set()
+    arrivals = Arrivals(door.look_up, most=10, timeout=1)
+    first = asyncio.create_task(arrivals.who("a"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert await arrivals.who("b") == "who has b"
+    assert await first == "who has a"

@@ -46,6 +46,16 @@ async def test_a_node_that_began_later_looks_everybody_up(world: World):
     assert not (await world.node()).believes(token)
 
 
+async def test_a_node_that_begins_amid_an_outage_believes_no_token_of_before_it(world: World):
+    """Who logged out meanwhile could not be told through the store, and the log has not moved."""
+    hub = await world.node()
+    await token_of(world, hub)
+    token = await token_of(world, hub)  # of the log's end: another tab changes nothing
+    late = await world.node()
+    assert not late.believes(token)
+    assert late.believes(token._replace(issued=world.clock.wall() + 0.1))
+
+
 async def test_after_a_log_out_the_session_is_looked_up_and_others_are_not(world: World):
     hub, other = await world.node(), await world.node()
     gone = await token_of(world, hub)

@@ -429,3 +429,19 @@ async def test_who_may_not_be_connected_any_more_is_closed_and_told_not_to_retur
         await sight_changed(world, name)
     assert tabs["ann"].socket.closed_with is CloseCode.NOT_ALLOWED
     assert tabs["bob"].socket.closed_with is None
+
+
+async def test_who_is_hidden_leaves_a_part_that_is_read_anew_before_the_next_tick(world: World, rule: Rule):
+    hub = await world.node(tick=5.0, count_interval=5.0)
+    bob = await world.tab(hub, "bob")
+    state = await say(bob, ClientState(), DIRECTORY)
+    world.people.listed["dan"] = Profile("dan", "Daniel")
+    world.sync.relist("dan", Profile("dan", "Daniel"), "dan")
+    await settle()  # told at once; the next change waits for its tick
+    rule.hidden = {("bob", "ann")}
+    await sight_changed(world, "bob")
+    await world.clock.advance(10)
+    state = hear(bob, state)
+    assert state.directory is not None
+    assert state.directory.rows is not None
+    assert state.directory.rows.keys() == {"bob", "cy", "dan"}

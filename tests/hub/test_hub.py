@@ -11,7 +11,7 @@ from whosonline.core.entries import Position, Profile
 from whosonline.core.replica import Presence
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import BadMessage, CloseCode
-from whosonline.hub.hub import RECHECK_DELAY, SessionEnded, TooManyConnections
+from whosonline.hub.hub import RECHECK_DELAY, RENEW_DELAY, SessionEnded, TooManyConnections
 from whosonline.stores.base import Snapshot
 from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle
@@ -171,10 +171,13 @@ async def test_a_session_that_is_given_another_key_comes_back_with_it_unseen(wor
     world.sync.recheck("ann")
     world.sync.renew("old key", "ann")
     await settle()
+    assert ann.socket.closed_with is None  # its browser has not been told of the new key yet
+    await world.clock.advance(RENEW_DELAY)
     assert ann.socket.closed_with is CloseCode.GOING
     back = await world.tab(hub, "ann", "new key")
     await world.clock.advance(2 * hub.policy.grace)
     assert back.socket.closed_with is None
+    assert ann.connection not in world.people.asked_about  # its key is nobody's by now
     assert statuses(tab.take()) == []
 
 

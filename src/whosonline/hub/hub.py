@@ -62,6 +62,10 @@ CLOSE_CHUNK = 50
 RECHECK_DELAY = 0.5
 """Seconds between a change of a user and the look at whose sessions are still good."""
 
+RENEW_DELAY = 0.5
+"""Seconds until the sockets of a session with a new key are sent back: its browser learns the key only by
+the response to the request that gave it."""
+
 HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
 
@@ -420,7 +424,7 @@ class Hub:
                     self.expel(session)
                 case Renew(session):
                     self._renewed.add(session, None, self._clock.time())
-                    self._send_back(self._connections.of_session(session))
+                    self._spawn(self._renew_soon(session))
                 case Recheck(user):
                     self._rechecked.add(user, None, self._clock.time())
                     self._spawn(self._recheck_soon(user))
@@ -493,10 +497,12 @@ class Hub:
         await self._clock.sleep(RECHECK_DELAY)
         connections: list[Any] = self._connections.of_user(user)
         now = self._clock.time()
-        # Those that were sent back for that linger under the old key, which is nobody's any more.
-        await self._rechecks.ask(
-            [each for each in connections if not (each.closed and self._renewed.holds(each.session, now))]
-        )
+        # The old key is nobody's any more; those that came with it are sent back, or linger.
+        await self._rechecks.ask([each for each in connections if not self._renewed.holds(each.session, now)])
+
+    async def _renew_soon(self, session: str) -> None:
+        await self._clock.sleep(RENEW_DELAY)
+        self._send_back(self._connections.of_session(session))
 
     def expel(self, session: str) -> None:
         """Close a session's connections for good, on this node."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.test import Client
 
 from tests.redis_servers import RedisServer
 from whosonline import last_seen, runtime
@@ -41,6 +42,25 @@ def test_with_a_user_everything_goes_that_is_kept_of_the_user():
     last_seen.save({str(key): 200})  # what a server process had still to write down
     for model in (LastSeen, Invisible, SearchWord):
         assert set(model.objects.values_list("user", flat=True)) == {bob.pk}
+
+
+def test_staff_who_delete_users_are_not_told_who_appears_offline_and_need_no_further_right(client: Client):
+    staff = User.objects.create(username="staff", is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(codename__in=("view_user", "delete_user")))
+    ann = User.objects.create(username="ann")
+    last_seen.save({str(ann.pk): 100})
+    client.force_login(staff)
+    address = f"/admin/auth/user/{ann.pk}/delete/"
+    visible = client.get(address).content
+    Invisible.objects.create(user=ann)
+    assert without_token(client.get(address).content) == without_token(visible)
+    client.post(address, {"post": "yes"})
+    assert not User.objects.filter(pk=ann.pk).exists()
+    assert not Invisible.objects.exists()
+
+
+def without_token(page: bytes) -> bytes:
+    return re.sub(rb'name="csrfmiddlewaretoken" value="\w+"', b"", page)
 
 
 def test_of_who_has_left_redis_holds_nothing_but_the_log(tmp_path: Path, settings):

@@ -18,10 +18,22 @@ CODE_POINT_COLLATION = {"postgresql": "C", "mysql": "utf8mb4_bin", "oracle": "BI
 """What orders by code point, where the default may not; SQLite's default does."""
 
 
+def with_the_user(collector: Any, field: Any, rows: Any, using: str) -> None:
+    """Delete rows with their user, as CASCADE does; but don't tell the admin's page that asks beforehand.
+
+    That page names each row that would go. Staff who may delete users would read there who appears offline,
+    and would need the right to delete these rows too.
+    """
+    from django.contrib.admin.utils import NestedObjects
+
+    if not isinstance(collector, NestedObjects):
+        models.CASCADE(collector, field, rows, using)
+
+
 class LastSeen(models.Model):
     """When a user was last not offline; one row a user, and nothing else."""
 
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, with_the_user, primary_key=True, related_name="+")
     at = models.DateTimeField(_("last seen"))
 
     class Meta:
@@ -35,7 +47,7 @@ class LastSeen(models.Model):
 class Invisible(models.Model):
     """Somebody who wants to appear offline to all others. No row: shown as they are."""
 
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, with_the_user, primary_key=True, related_name="+")
 
     class Meta:
         verbose_name = _("invisible user")
@@ -60,7 +72,7 @@ class SearchWord(models.Model):
     come, and who they are.
     """
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, with_the_user, related_name="+")
     word = CodePointField(max_length=LONGEST)
     key = CodePointField(max_length=LONGEST_KEY)
 

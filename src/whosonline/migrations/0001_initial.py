@@ -1,6 +1,7 @@
-import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+
+import whosonline.models
 
 
 class Migration(migrations.Migration):
@@ -15,7 +16,7 @@ class Migration(migrations.Migration):
                 (
                     "user",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=whosonline.models.with_the_user,
                         primary_key=True,
                         related_name="+",
                         serialize=False,

@@ -1,6 +1,5 @@
 from typing import Any
 
-import django.db.models.deletion
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
@@ -65,7 +64,7 @@ class Migration(migrations.Migration):
                 (
                     "user",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=whosonline.models.with_the_user,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                     ),

@@ -29,7 +29,9 @@ def test_the_installed_uvicorn_is_as_it_is_expected_to_be(caplog: pytest.LogCapt
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("changed", ["settle", "write", "handle_connect", "data_received"])
+@pytest.mark.parametrize(
+    "changed", ["settle", "write", "handle_connect", "data_received", "send_keepalive_ping"]
+)
 def test_another_uvicorn_than_expected_is_used_the_plain_way_and_that_is_told_in_a_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, changed: str
 ) -> None:
@@ -76,13 +78,16 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(application: Application) -> AsyncIterator[str]:
-    """Serve an application in this process; yield its socket's URL."""
+async def serving(
+    application: Application, protocol: type[FramesProtocol] = FramesProtocol, ping: float = 20.0
+) -> AsyncIterator[Any]:
+    """Serve an application in this process; yield a socket of it."""
     port = free_port()
     config = uvicorn.Config(
         application,
         port=port,
-        ws=FramesProtocol,
+        ws=protocol,
+        ws_ping_interval=ping,
         lifespan="off",
         log_config=None,
         ws_per_message_deflate=False,
@@ -153,6 +158,44 @@ async def test_a_peer_that_does_not_read_is_found_out_by_the_first_frame_it_cann
             while await socket.receive_str() != "last":
                 pass
             assert taken_again.is_set()
+
+
+async def test_a_peer_is_pinged_again_and_again_and_its_pong_is_taken_in_one_piece_or_in_several() -> None:
+    pinged, done = asyncio.Queue[bytes](), asyncio.Event()
+
+    class Pinged(FramesProtocol):
+        def handle_pong(self, event: Any) -> None:
+            pinged.put_nowait(bytes(event.data))
+            super().handle_pong(event)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        protocol = scope["extensions"][EXTENSION]["write"].__self__
+        await receive()
+        await send({"type": "websocket.accept"})
+        answered = [await pinged.get() for _ in range(3)]
+        assert len(set(answered)) == 3
+        protocol.stop_keepalive()
+        protocol.send_keepalive_ping()
+        pong = Frame(Opcode.PONG, protocol.pending_ping_payload).serialize(mask=True)
+        for part in (pong[:1], pong[1:7], pong[7:]):
+            assert protocol.pong_timer is not None
+            protocol.data_received(part)
+        assert protocol.pong_timer is None
+        protocol.send_keepalive_ping()
+        stale = Frame(Opcode.PONG, bytes(a ^ 1 for a in protocol.pending_ping_payload)).serialize(mask=True)
+        protocol.data_received(stale)
+        assert protocol.pong_timer is not None
+        done.set()
+        assert (await receive())["text"] == "still here"
+        await send(frame("so am I").event)
+        await receive()
+
+    async with serving(application, protocol=Pinged, ping=0.02) as socket:
+        listening = asyncio.create_task(socket.receive_str())  # who listens answers pings
+        async with asyncio.timeout(10):
+            await done.wait()
+            await socket.send_str("still here")
+            assert await listening == "so am I"
 
 
 async def test_an_application_that_does_not_know_of_it_is_served_as_ever() -> None:

@@ -28,8 +28,8 @@ def connected(run: Run) -> Iterator[tuple[Site, Load]]:
     """Open all residents' tabs; measure memory and what an arrival takes on the way."""
     residents = run.cast.residents
     # By default everybody is looked up again in five minutes, 200 by three statements. That is known, and
-    # would hide what else the site asks its database while nothing happens.
-    policy = {"GRACE": run.options.grace, "RECHECK": 3600}
+    # would hide what else the site asks its database while nothing happens; once a day it is not met here.
+    policy = {"GRACE": run.options.grace, "RECHECK": 86400}
     with serving(run.folder, run.options.workers, policy) as site, loading(run.accounts, site.ports) as load:
         look_at_pages(run, load)
         weights = _fill(run, site, load)

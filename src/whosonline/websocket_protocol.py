@@ -23,12 +23,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import deque
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from .hub.connection import EXTENSION, frame
@@ -42,6 +44,8 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     queue: Any
     writable: Any
     scope: Any
+    ping_timeout: float
+    pending_ping_payload: Any
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -64,11 +68,35 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         # A dict that grew never shrinks; a copy takes what it needs.
         self.__dict__ = dict(self.__dict__)
 
+    def data_received(self, data: bytes) -> None:
+        # Most of what an idle site receives. Whatever the parser waits for, these bytes can be nothing else:
+        # they hold the random number of the ping that is under way.
+        if len(data) == 10 and data[:2] == b"\x8a\x84" and self.pending_ping_payload is not None:
+            payload = _unmasked(data[2:6], data[6:])
+            if payload == self.pending_ping_payload:
+                self.handle_pong(Frame(Opcode.PONG, payload))
+                return
+        super().data_received(data)
+
+    def send_keepalive_ping(self) -> None:
+        self.ping_timer = None
+        if self.conn.state is not OPEN or self.close_sent or self.transport.is_closing():
+            return
+        self.pending_ping_payload = random.getrandbits(32).to_bytes(4, "big")
+        self.ping_sent_at = self.loop.time()
+        self.transport.write(b"\x89\x04" + self.pending_ping_payload)
+        self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+
     def write(self, data: bytes) -> bool:
         if not self.writable.open or self.conn.state is not OPEN or self.transport.is_closing():
             return False
         self.transport.write(data)
         return True
+
+
+def _unmasked(mask: bytes, payload: bytes) -> bytes:
+    """Return four bytes as they were before a client masked them (RFC 6455, 5.3)."""
+    return (int.from_bytes(mask, "big") ^ int.from_bytes(payload, "big")).to_bytes(4, "big")
 
 
 class _Inbox:
@@ -172,7 +200,8 @@ async def _try_out() -> None:
     socket.connection_lost(None)
     head, _, frames = transport.written.partition(b"\r\n\r\n")
     _expect(head.startswith(b"HTTP/1.1 101"), "the handshake was not answered")
-    _expect(frames == b"\x81\x08prepared" + b"\x81\x02hi" + b"\x88\x02\x11\x30", f"it sent {frames!r}")
+    before_ping, after_ping = b"\x81\x08prepared" + b"\x89\x04", b"\x81\x02hi" + b"\x88\x02\x11\x30"
+    _expect(frames.startswith(before_ping) and frames.endswith(after_ping), f"it sent {frames!r}")
 
 
 async def _converse(scope: Any, receive: Any, send: Any) -> None:
@@ -181,10 +210,21 @@ async def _converse(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
     frames["settle"]()
     _expect(frames["write"](frame("prepared").data), "a frame was not written")
+    _expect_pings(frames["write"].__self__)
     event = await receive()
     await send(frame(event["text"]).event)
     await send({"type": "websocket.close", "code": 4400})
     _expect(not frames["write"](b"late"), "a frame was written after the end")
+
+
+def _expect_pings(socket: FramesProtocol) -> None:
+    socket.stop_keepalive()
+    socket.send_keepalive_ping()
+    payload = socket.pending_ping_payload
+    _expect(isinstance(payload, bytes) and len(payload) == 4, "no ping is under way")
+    socket.data_received(b"\x8a\x84\0\0\0\0" + payload)
+    answered = socket.pending_ping_payload is None and socket.pong_timer is None
+    _expect(answered and socket.ping_timer is not None, "a pong was not taken")
 
 
 def _expect(condition: bool, otherwise: str) -> None:

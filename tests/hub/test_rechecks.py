@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections import Counter
+from dataclasses import replace
 from weakref import ref
+
+import pytest
 
 from whosonline.core.wire import CloseCode
 from whosonline.hub.hub import Hub
-from whosonline.hub.rechecks import CHUNK, RETRY, SOONEST
+from whosonline.hub.rechecks import CHUNK, RETRY, SOONEST, TOGETHER
+from whosonline.hub.resumption import Token
 from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
@@ -113,3 +118,23 @@ async def test_a_connection_that_is_closed_is_kept_by_nobody_until_its_session_e
     await world.clock.advance(1)
     gc.collect()
     assert connection() is None
+
+
+async def test_however_many_are_asked_about_the_loop_soon_has_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    hub = await world.node()
+    await tabs_of(world, hub, 4 * TOGETHER)
+    turn, tokens = 0, Counter[int]()
+
+    def write_token(token: Token) -> str:
+        tokens[turn] += 1
+        return ""
+
+    monkeypatch.setattr(hub, "_site", replace(hub._site, write_token=write_token))
+    asking = asyncio.create_task(hub._rechecks.ask(hub._connections.ids()))
+    while not asking.done():
+        await asyncio.sleep(0)
+        turn += 1
+    assert tokens.total() == 4 * TOGETHER
+    assert max(tokens.values()) <= TOGETHER

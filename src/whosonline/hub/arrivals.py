@@ -20,8 +20,9 @@ Found = TypeVar("Found")
 TOGETHER = 200
 """Sockets that are looked up in one question."""
 
-GATHER = 0.02
-"""Seconds after an answer in which further arrivals are gathered for the next question."""
+GATHER = 0.1
+"""Seconds after an answer in which further arrivals are gathered for the next question; there is no rest
+while as many wait as one question takes."""
 
 LET_IN = 20
 """Sockets that are let in during one turn of the loop."""
@@ -87,7 +88,8 @@ class Arrivals(Generic[Found]):
                 await self._tell(some, None)
             else:
                 await self._tell(some, found)
-            await asyncio.sleep(GATHER)
+            if len(self._waiting) < TOGETHER:
+                await asyncio.sleep(GATHER)
 
     async def _tell(
         self, some: list[tuple[str, asyncio.Future[Found | None]]], found: Mapping[str, Found] | None

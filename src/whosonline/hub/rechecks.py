@@ -7,6 +7,7 @@ over time; and what is known beforehand, the end of a session's time, is asked a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -38,6 +39,9 @@ Staying = Callable[[list[Connection]], Awaitable[Mapping[Connection, Standing]]]
 
 CHUNK = 200
 """Connections that the site is asked about at once."""
+
+TOGETHER = 20
+"""Connections that are seen to in one turn of the loop; each that stays gets a newly signed token."""
 
 RETRY = 5.0
 """Seconds until the site is asked again when it could not answer."""
@@ -114,7 +118,9 @@ class Rechecks:
             barred = [connection for connection, standing in staying.items() if not standing.allowed]
             self._refuse(gone, CloseCode.NOT_LOGGED_IN)
             self._refuse(barred, CloseCode.NOT_ALLOWED)
-            for connection, standing in staying.items():
+            for number, (connection, standing) in enumerate(staying.items(), 1):
+                if number % TOGETHER == 0:
+                    await asyncio.sleep(0)
                 if not connection.closed:
                     connection.expires = standing.expires
                     self._watch_end(connection)

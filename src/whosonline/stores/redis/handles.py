@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
@@ -12,7 +13,7 @@ from . import codec
 from .addresses import Address
 from .calls import Calls
 from .layout import Layout, milliseconds
-from .log import follow
+from .log import GATHER, follow
 from .snapshots import take_snapshot
 from .sync import RedisSyncStore
 
@@ -70,6 +71,8 @@ class RedisStore(Store):
             if caused is None:
                 raise NodeExpelled(f"node {self._node!r} has no lease")
             changes += codec.unpack_changes(caused)
+        # Who reports one after the other is held up a little, so that many changes cost few calls.
+        await asyncio.sleep(GATHER)
         return changes
 
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:

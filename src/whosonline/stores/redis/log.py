@@ -12,8 +12,9 @@ from ..errors import PositionGone
 from . import codec
 from .calls import Calls, RawEntry
 
-GATHER = 0.01
-"""Seconds after a read in which entries are gathered for the next, so that many changes cost few reads."""
+GATHER = 0.05
+"""Seconds after a read in which entries are gathered for the next, so that many changes cost few reads. Who
+looks on loses little by it: fan-out waits for its tick, which is longer."""
 
 
 class Logged(NamedTuple):

@@ -24,6 +24,9 @@ SEEN_WITHIN = 1.0
 TRIES = 4
 """Each with half as many comings and goings as the one before, as long as they are seen too late."""
 
+HALVED_FROM = 5000
+"""People connected: with fewer it is not the rate that makes it late."""
+
 LATEST = 60.0
 """Seconds after the last of them until all must have been seen."""
 
@@ -42,7 +45,7 @@ class Behind(BenchError):
 def churn(run: Run, site: Site, load: Load) -> None:
     """Measure it at the rate that is to be reached; where that is too much, at half of it, and so on."""
     connected = len(run.cast.residents)
-    for part in range(TRIES):
+    for part in range(TRIES if connected >= HALVED_FROM else 1):
         rate = connected * PER_SOCKET / 2**part
         figure = f"{connected:,} connected, {ROWS}-row views, {rate:,.0f} comings and goings a second"
         # Below that rate there is no goal.

@@ -152,5 +152,8 @@ def test_a_watcher_who_misses_something_fails_the_run(run: Run, monkeypatch: pyt
         churn(run, site, load)
         load.drop(run.cast.residents[:1])
         load.wait_until("one fewer", lambda stats: stats.open == 59, 10)
-        with pytest.raises(BenchError, match=r"of \d+ sights came; 59 open"):
+        with pytest.raises(BenchError, match="60 tabs should be open: 59 open"):
             churn(run, site, load)
+    missed = run.rows[-1]
+    assert re.match(r"failed: \d+ of \d+ sights came; 59 open", missed.measured)
+    assert missed.met is False

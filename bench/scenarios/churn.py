@@ -62,7 +62,8 @@ def churn(run: Run, site: Site, load: Load) -> None:
         sights = f"{seen.due:,} ({seen.timed:,} of them timed)"
         run.add("the same, sights that were due, all of which came", "", sights)
         if met:
-            return
+            break
+    load.ledger("rest")
 
 
 class Seen(NamedTuple):
@@ -87,7 +88,6 @@ def _seen(run: Run, site: Site, load: Load, rate: float) -> Seen:
         load.plan("close", plan.closes)
         _wait(run, load, plan, due)
     windows = _latencies(load.harvest(), plan, options.grace, options.window, options.repeat)
-    load.ledger("rest")
     run.curves["churn"] = curve(latency for window in windows for latency in window)
     p50, p99 = ([percentile(window, which) for window in windows] for which in (50, 99))
     return Seen(p50, p99, due, sum(map(len, windows)))
@@ -95,7 +95,6 @@ def _seen(run: Run, site: Site, load: Load, rate: float) -> Seen:
 
 def _come_to_rest(run: Run, load: Load) -> None:
     """Wait until what was too much has been done with; those who live there must all be there still."""
-    load.ledger("rest")
     load.wait_until("all visitors gone", lambda stats: not stats.under_way, LATEST)
     load.wait_until_quiet(run.options.quiet + run.options.grace, LATEST)
     load.all("forget")

@@ -14,21 +14,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
 from ..core.counts import shown
-from ..core.entries import Profile
 from ..core.policy import Policy
 from ..core.replica import Replica
-from ..core.sights import Sight
 from ..core.statuses import SITE
 from ..core.views import Delivery, View, Views, Watcher
 from ..core.windows import DirectoryWindow
-from ..core.wire import Directory, Notice, Range, ServerMessage, Update, encode
+from ..core.wire import Directory, Notice, ServerMessage, Update, encode
 from .clock import Clock, Timer
 from .connection import Connection, Kind, frame
 
@@ -43,18 +41,6 @@ processes share the cores of a machine, so that each must leave more than half o
 
 COUNT_REST = 20
 """The next count rests for so many times as long as the frames about the last one alone took."""
-
-READS_AT_ONCE = 2
-"""Parts of the list of all users that are read at the same time."""
-
-Rows = list[tuple[str, Profile]]
-"""Users of the list of all users."""
-
-LoadDirectory = Callable[[Range, int], Awaitable[Rows]]
-"""Returns up to so many users of a part of the list of all users."""
-
-ReadDirectory = Callable[[Range, int, Sight | None], Awaitable[Rows]]
-"""Returns up to so many of those whom a viewer may see."""
 
 
 class Fanout:
@@ -307,83 +293,6 @@ class _Flushed:
     @property
     def spent_on_count(self) -> float:
         return self.worked * self.counts / self.frames if self.frames else 0.0
-
-
-class DirectoryLoader:
-    """Reads the parts of the list of all users that somebody looks at, each once for all who do."""
-
-    RETRY = 5.0
-    """Seconds until a read that failed is tried again."""
-
-    def __init__(
-        self, views: Views, fanout: Fanout, load: ReadDirectory, policy: Policy, clock: Clock
-    ) -> None:
-        self._views = views
-        self._fanout = fanout
-        self._load = load
-        self._limit = policy.watched_users
-        self._clock = clock
-        self._loading: dict[DirectoryWindow, asyncio.Task[None]] = {}
-        self._turn = asyncio.Semaphore(READS_AT_ONCE)
-
-    def watch(self, connection: Connection, span: Range) -> None:
-        """Let a connection look at a part of the list; its full state follows when it is read."""
-        self._views.watch_directory(connection, span)
-        window = connection.directory
-        assert window is not None
-        if window.loaded:
-            self._fanout.tell_full(connection, Kind.DIRECTORY)
-        elif window not in self._loading:
-            self._load_soon(window)
-
-    def reload(self) -> None:
-        """Read everything that somebody looks at anew; meanwhile everybody keeps what they were told."""
-        self.stop()
-        for window in self._views.directories():
-            window.unload()
-            self._load_soon(window)
-
-    def renew(self, windows: Iterable[DirectoryWindow]) -> None:
-        """Read these parts again, whose viewers may see others by now."""
-        for window in windows:
-            if (reading := self._loading.pop(window, None)) is not None:
-                reading.cancel()
-            window.renew()
-            self._load_soon(window)
-
-    def stop(self) -> None:
-        for task in self._loading.values():
-            task.cancel()
-        self._loading.clear()
-
-    def _load_soon(self, window: DirectoryWindow) -> None:
-        task = asyncio.get_running_loop().create_task(self._read(window))
-        self._loading[window] = task
-        task.add_done_callback(lambda done: self._loaded(window, done))
-
-    def _loaded(self, window: DirectoryWindow, done: asyncio.Task[None]) -> None:
-        # Unless another read of the same part has begun since.
-        if self._loading.get(window) is done:
-            del self._loading[window]
-
-    async def _read(self, window: DirectoryWindow) -> None:
-        while self._views.to(window):
-            try:
-                async with self._turn:
-                    if not self._views.to(window):
-                        return  # who watches one part after the other waits for the last alone
-                    rows = await self._load(window.span, self._limit, window.sight)
-            except Exception:
-                logger.exception("the list of users could not be read; trying again soon")
-                await self._clock.sleep(self.RETRY)
-                continue
-            # Not what may be seen of it: who has become hidden since may have to be told of still.
-            before = window.told
-            window.load(rows)
-            if window.told != before:  # else it was renewed, and nothing is new
-                for watcher in self._views.to(window):
-                    self._fanout.tell_full(_connection(watcher), Kind.DIRECTORY)
-            return
 
 
 def _connection(watcher: Any) -> Connection:

@@ -27,7 +27,8 @@ from .access import OPEN, Access, Rooms
 from .arrivals import Arrivals
 from .clock import Clock, LoopClock, Timer
 from .connection import Connection, Kind, Write, frame
-from .fanout import DirectoryLoader, Fanout, LoadDirectory
+from .directories import DirectoryLoader, LoadDirectory
+from .fanout import Fanout
 from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
 from .node import Node

@@ -18,7 +18,8 @@ from ..core.wire import Range
 from .access import PATIENCE, Access
 from .clock import Clock
 from .connection import Connection
-from .fanout import DirectoryLoader, Fanout, LoadDirectory, ReadDirectory, Rows
+from .directories import DirectoryLoader, LoadDirectory, ReadDirectory, Rows
+from .fanout import Fanout
 
 logger = logging.getLogger(__name__)
 

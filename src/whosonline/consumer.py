@@ -22,7 +22,8 @@ from .core.wire import BadMessage, CloseCode, ErrorCode
 from .hub.access import NotAllowed
 from .hub.arrivals import TryLater
 from .hub.connection import EXTENSION, Connection, Write, frame
-from .hub.hub import Hub, NodeFull, SessionEnded, TooManyConnections
+from .hub.hub import Hub, NodeFull, TooManyConnections
+from .hub.rights import SessionEnded
 from .origins import allowed_hosts, origin_allowed
 from .runtime import get_hub
 from .sessions import Visitor, session_name

@@ -15,8 +15,9 @@ from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
 from whosonline.hub import sights
 from whosonline.hub.access import Access, NotAllowed
-from whosonline.hub.hub import RECHECK_DELAY, Hub
+from whosonline.hub.hub import Hub
 from whosonline.hub.rechecks import Standing
+from whosonline.hub.rights import RECHECK_DELAY
 from whosonline.testing.client import ClientState, ask, merge
 from whosonline.testing.clock import settle
 

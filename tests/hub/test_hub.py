@@ -11,7 +11,8 @@ from whosonline.core.entries import Position, Profile
 from whosonline.core.replica import Presence
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import BadMessage, CloseCode
-from whosonline.hub.hub import RECHECK_DELAY, RENEW_DELAY, SessionEnded, TooManyConnections
+from whosonline.hub.hub import TooManyConnections
+from whosonline.hub.rights import RECHECK_DELAY, RENEW_DELAY, SessionEnded
 from whosonline.stores.base import Snapshot
 from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle

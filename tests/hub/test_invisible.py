@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from whosonline.core.entries import Profile
-from whosonline.hub.hub import RECHECK_DELAY, Hub
+from whosonline.hub.hub import Hub
+from whosonline.hub.rights import RECHECK_DELAY
 from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
@@ -126,7 +127,7 @@ async def test_an_answer_from_before_the_switch_does_not_undo_it(world: World):
     await world.clock.advance(2)
     tab.take()
     answers = world.people.hold_answers()
-    old = asyncio.create_task(here._rechecks.ask([ann.connection]))
+    old = asyncio.create_task(here._rights._rechecks.ask([ann.connection]))
     await settle()
     await world.clock.advance(0.1)
     await switch(world, invisible=True)

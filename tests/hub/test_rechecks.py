@@ -132,7 +132,7 @@ async def test_however_many_are_asked_about_the_loop_soon_has_its_turn(
         return ""
 
     monkeypatch.setattr(hub, "_site", replace(hub._site, write_token=write_token))
-    asking = asyncio.create_task(hub._rechecks.ask(hub._connections.ids()))
+    asking = asyncio.create_task(hub._rights._rechecks.ask(hub._connections.ids()))
     while not asking.done():
         await asyncio.sleep(0)
         turn += 1

@@ -32,8 +32,9 @@ from .fanout import Fanout
 from .feeder import SearchFeeder
 from .last_seen import LastSeen, Load, Save
 from .node import Node
-from .rechecks import Rechecks, Standing, Staying
+from .rechecks import Standing, Staying
 from .resumption import Resumption, Token
+from .rights import HANDSHAKE, Rights
 from .sights import Sights
 
 T = TypeVar("T")
@@ -55,24 +56,6 @@ class Site:
     look_up: LookUp
     write_token: Callable[[Token], str]
     access: Access = OPEN
-
-
-CLOSE_CHUNK = 50
-"""Connections that are closed in one turn of the loop."""
-
-RECHECK_DELAY = 0.5
-"""Seconds between a change of a user and the look at whose sessions are still good."""
-
-RENEW_DELAY = 0.5
-"""Seconds until the sockets of a session with a new key are sent back: its browser learns the key only by
-the response to the request that gave it."""
-
-HANDSHAKE = 60.0
-"""Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
-
-
-class SessionEnded(Exception):
-    """The session that a socket came with has been ended."""
 
 
 class TooManyConnections(Exception):
@@ -110,18 +93,19 @@ class Hub:
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
         self._wait: asyncio.Task[None] | None = None
-        # What happens to a session or a user while a socket of theirs is on its way must not be missed.
-        self._expelled = Recent[None](HANDSHAKE)
-        self._renewed = Recent[None](HANDSHAKE)
-        self._rechecked = Recent[None](HANDSHAKE)
+        # Who is given another name while a socket of theirs is on its way comes with that.
         self._relisted = Recent[Profile](HANDSHAKE)
-        # What was looked up before may not be so any more: something may have been missed.
-        self._sure_since = float("-inf")
         self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self._resumption = Resumption(policy.resume, self._clock)
-        self._rechecks = Rechecks(
-            site.staying, self._expel, self._on_staying, policy.recheck, self._clock, self._spawn
+        self._rights = Rights(
+            self._connections,
+            site.staying,
+            self._on_staying,
+            self._node.report_soon,
+            policy.recheck,
+            self._clock,
+            self._spawn,
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -145,7 +129,7 @@ class Hub:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()
         self._directories.stop()
-        self._rechecks.stop()
+        self._rights.stop()
         self._feeder.stop()
         for waiting in (self._grace_timer, self._wait):
             if waiting is not None:
@@ -212,12 +196,11 @@ class Hub:
         profile = self._relisted.get(user, now, profile)
         if self.full:
             raise NodeFull
-        if self._expelled.holds(connection.session, now):
-            raise SessionEnded(connection.session)
+        self._rights.check(connection.session)
         if self._connections.live_count(user) >= self.policy.connections_per_user:
             raise TooManyConnections(user)
         others, was_invisible = self._connections.of_user(user), self._connections.is_invisible(user)
-        doubtful = self._in_doubt(user, now if asked is None else asked)
+        doubtful = self._rights.in_doubt(user, now if asked is None else asked)
         # What this node knows already is newer than a look-up that it doubts.
         invisible = invisible or (doubtful and was_invisible)
         self._connections.open(
@@ -234,16 +217,16 @@ class Hub:
             user, self._fanout.count_for(connection), resume=token, invisible=invisible or UNSET
         )
         connection.offer(frame(wire.encode(welcome)), Kind.UPDATE)
-        self._rechecks.add(connection)
+        self._rights.add(connection)
         if self._fanout.degraded:
             self._fanout.tell_full(connection, Kind.NOTICE)
         if doubtful:
-            self._spawn(self._rechecks.ask(self._connections.of_user(user)))
+            self._rights.ask_about(user)
 
     def close(self, connection: Connection) -> None:
         """Count a connection out; its user has the grace period to come back."""
         connection.detach()
-        self._rechecks.forget(connection)
+        self._rights.forget(connection)
         self._fanout.forget(connection)
         self._views.part(connection)
         self._sights.part(connection)
@@ -252,10 +235,7 @@ class Hub:
 
     async def send_away(self) -> None:
         """Have every socket come back, to another server: this one is going."""
-        connections = self._connections.ids()
-        for start in range(0, len(connections), CLOSE_CHUNK):
-            self._send_back(connections[start : start + CLOSE_CHUNK])
-            await asyncio.sleep(0)
+        await self._rights.send_away()
 
     def asking(self, connection: Connection, message: wire.ClientMessage) -> Awaitable[None] | None:
         """Return what is to be awaited before a message is handled; None unless the site wants to be asked.
@@ -302,10 +282,6 @@ class Hub:
 
     # Resume tokens
 
-    def _in_doubt(self, user: str, asked: float) -> bool:
-        """Return whether what was looked up of a user at a time may not be so any more."""
-        return asked <= self._sure_since or self._rechecked.since(user, asked, self._clock.time())
-
     def _token(self, connection: Connection) -> str | UnsetType:
         user = connection.user
         token = self._resumption.token(
@@ -313,11 +289,8 @@ class Hub:
         )
         return self._site.write_token(token) if token is not None else UNSET
 
-    def _on_staying(self, connection: Connection, standing: Standing, asked: float) -> None:
+    def _on_staying(self, connection: Connection, standing: Standing) -> None:
         user = connection.user
-        # An answer from before a change must not undo it; another question is on its way.
-        if self._rechecked.since(user, asked, self._clock.time()):
-            return
         if self._connections.set_invisible(user, standing.invisible):
             self._node.report_soon()
             self._tell_visibility(self._connections.of_user(user))
@@ -404,9 +377,7 @@ class Hub:
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
                 self._last_seen.note(user, self._clock.wall())
-        # Sockets that are on their way now are asked about when they come.
-        self._sure_since = self._clock.time()
-        self._spawn(self._rechecks.ask(self._connections.ids()))
+        self._rights.doubt_everybody()
         self._directories.reload()
 
     def on_batch(self, batch: Batch) -> None:
@@ -422,13 +393,11 @@ class Hub:
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
                 case Expel(session):
-                    self.expel(session)
+                    self._rights.expel(session)
                 case Renew(session):
-                    self._renewed.add(session, None, self._clock.time())
-                    self._spawn(self._renew_soon(session))
+                    self._rights.renew(session)
                 case Recheck(user):
-                    self._rechecked.add(user, None, self._clock.time())
-                    self._spawn(self._recheck_soon(user))
+                    self._rights.recheck(user)
         self._fanout.flush_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
@@ -488,35 +457,9 @@ class Hub:
         self._node.report_soon()
         self._schedule_grace()
 
-    def _send_back(self, connections: Iterable[Any]) -> None:
-        """Close connections, which come back at once; their people have the grace period for it."""
-        for connection in connections:
-            connection.close(CloseCode.GOING)
-
-    async def _recheck_soon(self, user: str) -> None:
-        # Who changes the own password is given a new session key by the same request, a little later.
-        await self._clock.sleep(RECHECK_DELAY)
-        connections: list[Any] = self._connections.of_user(user)
-        now = self._clock.time()
-        # The old key is nobody's any more; those that came with it are sent back, or linger.
-        await self._rechecks.ask([each for each in connections if not self._renewed.holds(each.session, now)])
-
-    async def _renew_soon(self, session: str) -> None:
-        await self._clock.sleep(RENEW_DELAY)
-        self._send_back(self._connections.of_session(session))
-
     def expel(self, session: str) -> None:
         """Close a session's connections for good, on this node."""
-        self._expelled.add(session, None, self._clock.time())
-        self._expel(self._connections.of_session(session))
-
-    def _expel(self, connections: Iterable[Any], code: CloseCode = CloseCode.NOT_LOGGED_IN) -> None:
-        """Close connections for good: their people are gone without grace."""
-        expelled: list[Connection] = list(connections)
-        self._connections.drop(expelled)
-        for connection in expelled:
-            connection.close(code)
-        self._node.report_soon()
+        self._rights.expel(session)
 
     # Last seen
 

@@ -10,7 +10,7 @@ from whosonline.core import wire
 from whosonline.core.entries import Profile
 from whosonline.core.statuses import SITE, Status
 from whosonline.hub.connection import Connection
-from whosonline.hub.hub import SessionEnded
+from whosonline.hub.rights import SessionEnded
 from whosonline.testing.client import ClientState, ask, merge, watches
 from whosonline.testing.sockets import RecordingSocket
 

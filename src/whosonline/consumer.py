@@ -120,7 +120,14 @@ class PresenceConsumer:
         if visitor is None:
             return None
         connection = hub.connection(
-            visitor.user, session, key, self._send, self._close, visitor.expires, self._write
+            visitor.user,
+            session,
+            key,
+            self._send,
+            self._close,
+            visitor.expires,
+            self._write,
+            visitor.looked_up,
         )
         idle = query.get("idle") == "1"
         return connection if self._open(hub, connection, visitor, idle=idle, asked=asked) else None
@@ -136,7 +143,13 @@ class PresenceConsumer:
         token = resume.read(resumed, session) if resumed else None
         # Where there is a rule of who may connect, it is asked each time.
         if token is not None and not restricts("may_connect") and hub.believes(token):
-            return Visitor(token.user, token.profile, expires=token.expires, invisible=token.invisible)
+            return Visitor(
+                token.user,
+                token.profile,
+                expires=token.expires,
+                invisible=token.invisible,
+                looked_up=token.looked_up,
+            )
         try:
             visitor: Visitor | None = await hub.arrivals.who(key) if key else None
         except TryLater:

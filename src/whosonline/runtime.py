@@ -172,8 +172,13 @@ def _staying(connections: list[Connection]) -> dict[Connection, Standing]:
     """Return those whose session is theirs still, and how they stand."""
     visitors = sessions.visitors_of(connection.ticket for connection in connections)
     return {
-        # Where the policy could not say they stay, and are asked about again by and by.
-        connection: Standing(visitor.expires, visitor.invisible, visitor.allowed is not False)
+        connection: _standing(visitor)
         for connection in connections
         if (visitor := visitors.get(connection.ticket)) is not None and visitor.user == connection.user
     }
+
+
+def _standing(visitor: sessions.Visitor) -> Standing:
+    # Where the policy could not say they stay, and are asked about again by and by.
+    allowed = visitor.allowed is not False
+    return Standing(visitor.expires, visitor.invisible, allowed, visitor.profile)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -49,6 +50,8 @@ class Visitor:
     """Whether the user wants to appear offline."""
     allowed: bool | None = True
     """Whether the access policy lets the user connect; None if it could not say."""
+    looked_up: float = field(default_factory=time.time)
+    """When this was so, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,11 @@ def _sessions(keys: list[str]) -> dict[str, _Session]:
         return _stored(engine, plain)
     if engine.load is cached_db.SessionStore.load:
         found = _cached(engine, plain)
-        return {**found, **_stored(engine, [key for key in plain if key not in found])}
+        ends = _ends(engine, list(found))
+        return {
+            **{key: replace(session, expires=ends.get(key, NEVER)) for key, session in found.items()},
+            **_stored(engine, [key for key in plain if key not in found]),
+        }
     if engine.load is cache_engine.SessionStore.load:
         return _cached(engine, plain)
     return {key: _Session(dict(_read_only(settings.SESSION_ENGINE)(key).items())) for key in keys}
@@ -151,6 +158,14 @@ def _stored(engine: Any, keys: list[str]) -> dict[str, _Session]:
     rows = engine.get_model_class().objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
     decode = engine().decode
     return {row.session_key: _Session(decode(row.session_data), row.expire_date.timestamp()) for row in rows}
+
+
+def _ends(engine: Any, keys: list[str]) -> dict[str, float]:
+    """Return when sessions end, of which the cache says all else."""
+    if not keys:
+        return {}
+    rows = engine.get_model_class().objects.filter(session_key__in=keys)
+    return {key: end.timestamp() for key, end in rows.values_list("session_key", "expire_date")}
 
 
 def _cached(engine: Any, keys: list[str]) -> dict[str, _Session]:

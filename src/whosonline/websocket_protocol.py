@@ -87,6 +87,12 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"\x89\x04" + self.pending_ping_payload)
         self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
 
+    def keepalive_timeout(self) -> None:
+        if self.read_paused:  # what it has answered is not read: a message of its waits to be handled
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        else:
+            super().keepalive_timeout()
+
     def write(self, data: bytes) -> bool:
         if not self.writable.open or self.conn.state is not OPEN or self.transport.is_closing():
             return False

@@ -53,7 +53,7 @@ async def test_a_node_that_begins_amid_an_outage_believes_no_token_of_before_it(
     token = await token_of(world, hub)  # of the log's end: another tab changes nothing
     late = await world.node()
     assert not late.believes(token)
-    assert late.believes(token._replace(issued=world.clock.wall() + 0.1))
+    assert late.believes(token._replace(looked_up=world.clock.wall() + 0.1))
 
 
 async def test_after_a_log_out_the_session_is_looked_up_and_others_are_not(world: World):
@@ -91,7 +91,7 @@ async def test_a_token_ends_with_its_time_and_with_the_session(world: World):
     hub = await world.node()
     token = await token_of(world, hub)
     now = world.clock.wall()
-    assert not hub.believes(token._replace(issued=now - Policy().resume - 1))
+    assert not hub.believes(token._replace(looked_up=now - Policy().resume - 1))
     assert not hub.believes(token._replace(expires=now - 1))
 
 
@@ -113,7 +113,7 @@ async def test_no_token_of_before_an_outage_is_believed_after_it(world: World):
     assert await welcomed(world, hub, user="bob", session="b") is None
     hub.on_degraded(False)
     assert not hub.believes(token)
-    assert hub.believes(token._replace(issued=world.clock.wall() + 2 * CLOCKS_APART))
+    assert hub.believes(token._replace(looked_up=world.clock.wall() + 2 * CLOCKS_APART))
 
 
 async def test_a_socket_that_stays_open_gets_a_newer_token_whenever_it_was_looked_up_again(world: World):

@@ -45,9 +45,19 @@ export class Search {
 
   #return(state) {
     const query = new URLSearchParams(location.search).get("q") ?? "";
-    if (query === this.#list.dataset.query) return; // another step within the page
+    if (query === this.#list.dataset.query) {
+      this.#stop(); // another step within the page, and away from a search that was under way
+      return;
+    }
     this.#field.value = query;
     this.#show(location.href, state);
+  }
+
+  #stop() {
+    this.#fetching?.abort();
+    this.#fetching = null;
+    this.#list.removeAttribute("aria-busy");
+    delete this.#list.dataset.fetching;
   }
 
   async #show(address, state) {

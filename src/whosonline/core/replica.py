@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -166,11 +166,11 @@ class Replica:
 
     def online(self, room: str, after: str | None, limit: int) -> list[tuple[str, Presence]]:
         """Return up to `limit` users present in a room, in name order, after a name key."""
-        return list(self.room(room).page(after, limit).items())
+        return _read(lambda: self.room(room).page(after, limit))
 
     def online_before(self, room: str, before: str, limit: int) -> list[tuple[str, Presence]]:
         """Return the up to `limit` users present in a room just before a name key, in name order."""
-        return list(self.room(room).page_before(before, limit).items())
+        return _read(lambda: self.room(room).page_before(before, limit))
 
     def apply(self, change: Change) -> None:
         """Take over a change. A repeat does no harm."""
@@ -243,7 +243,11 @@ class Replica:
                 del self._rooms[name]
 
 
-def _present(room: Room, users: Iterable[str]) -> list[tuple[str, Presence]]:
-    # Asked by threads beside the one that changes it: somebody may have gone since.
-    found = ((user, room.get(user)) for user in users)
-    return [(user, presence) for user, presence in found if presence is not None]
+def _read(page: Callable[[], dict[str, Presence]]) -> list[tuple[str, Presence]]:
+    # Asked by threads beside the one that changes it: who leaves in between is in the order, and no more in
+    # the room. A page that is read anew is a whole one; short by a row it would pass for the last.
+    while True:
+        try:
+            return list(page().items())
+        except KeyError:
+            continue

@@ -11,6 +11,9 @@ from .connection import Connection
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 4
+"""Questions about rooms that are asked at the same time."""
+
 PATIENCE = 20.0
 """Seconds that the site may take for an answer; then there is none."""
 
@@ -57,6 +60,7 @@ class Rooms:
         self._entered = entered
         self._leave = leave
         self._watch_again = watch_again
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     @property
     def restricted(self) -> bool:
@@ -73,28 +77,37 @@ class Rooms:
         connection.barred = not await self._may(self._access.may_watch, connection, room)
 
     async def recheck(self, connection: Connection) -> None:
-        """Ask again about the rooms of a connection; take it out of those that it may not be in any more."""
+        """Ask again about the rooms of a connection; take it out of those that it may not be in any more.
+
+        Where there is no answer all stays as it is: who was taken out would not be put back.
+        """
         for room in list(self._entered(connection)):
-            if not await self._may(self._access.may_enter, connection, room) and not connection.closed:
+            may = await self._may(self._access.may_enter, connection, room)
+            if may is False and not connection.closed:
                 self._leave(connection, room)
         room_watched = _watched(connection)
         if room_watched is None or self._access.may_watch is None:
             return
-        barred = not await self._may(self._access.may_watch, connection, room_watched)
+        may = await self._may(self._access.may_watch, connection, room_watched)
+        barred = connection.barred if may is None else not may
         # Who looks into another room by now was asked about that one since.
         if barred != connection.barred and not connection.closed and _watched(connection) == room_watched:
             connection.barred = barred
             self._watch_again(connection)
 
-    async def _may(self, ask: MayRoom | None, connection: Connection, room: str) -> bool:
+    async def _may(self, ask: MayRoom | None, connection: Connection, room: str) -> bool | None:
+        """Return what the site says; None if it could not say."""
         if ask is None:
             return True
         try:
-            async with asyncio.timeout(PATIENCE):
+            # The site's patience is tried by one question, not by those before it.
+            async with self._turn, asyncio.timeout(PATIENCE):
                 return bool(await ask(connection.user, room))
         except Exception:
-            logger.exception("the access policy could not say who may come into a room; nobody may for now")
-            return False
+            logger.exception(
+                "the access policy could not say who may come into a room; nobody else may for now"
+            )
+            return None
 
 
 def _watched(connection: Connection) -> str | None:

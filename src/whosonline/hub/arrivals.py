@@ -20,9 +20,12 @@ Found = TypeVar("Found")
 TOGETHER = 200
 """Sockets that are looked up in one question."""
 
-GATHER = 0.1
-"""Seconds after an answer in which further arrivals are gathered for the next question; there is no rest
-while as many wait as one question takes."""
+GATHER = 0.01
+"""Seconds for each who was looked up, in which further arrivals are gathered for the next question: where
+many come, many are asked about together. There is no rest while as many wait as one question takes."""
+
+LONGEST_GATHER = 0.1
+"""Seconds."""
 
 LET_IN = 20
 """Sockets that are let in during one turn of the loop."""
@@ -89,7 +92,7 @@ class Arrivals(Generic[Found]):
             else:
                 await self._tell(some, found)
             if len(self._waiting) < TOGETHER:
-                await asyncio.sleep(GATHER)
+                await asyncio.sleep(min(GATHER * len(some), LONGEST_GATHER))
 
     async def _tell(
         self, some: list[tuple[str, asyncio.Future[Found | None]]], found: Mapping[str, Found] | None

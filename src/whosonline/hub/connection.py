@@ -79,6 +79,7 @@ class Connection(Watcher):
         owner: The hub.
         send_timeout: Seconds that a frame may be in flight.
         expires: When the session ends by itself, in seconds since 1970.
+        looked_up: When the site was last asked about the session, in seconds since 1970.
         write: The short way out, where the server has one.
     """
 
@@ -95,6 +96,7 @@ class Connection(Watcher):
         "counted",
         "expires",
         "learning",
+        "looked_up",
         "session",
         "ticket",
         "user",
@@ -111,12 +113,14 @@ class Connection(Watcher):
         send_timeout: float,
         expires: float = float("inf"),
         write: Write | None = None,
+        looked_up: float = 0.0,
     ) -> None:
         super().__init__()
         self.user = user
         self.session = session
         self.ticket = ticket
         self.expires = expires
+        self.looked_up = looked_up
         self.closed = False
         self.counted = True
         """Whether its user is counted as online, or about to be."""

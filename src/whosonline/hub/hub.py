@@ -151,10 +151,12 @@ class Hub:
         close: Callable[[CloseCode], None],
         expires: float = float("inf"),
         write: Write | None = None,
+        looked_up: float | None = None,
     ) -> Connection:
         """Return a connection for a socket; :meth:`open` counts it in."""
         timeout = self.policy.send_timeout
-        return Connection(user, session, ticket, send, close, self, timeout, expires, write)
+        looked_up = self._clock.wall() if looked_up is None else looked_up
+        return Connection(user, session, ticket, send, close, self, timeout, expires, write, looked_up)
 
     @property
     def full(self) -> bool:
@@ -289,8 +291,12 @@ class Hub:
         )
         return self._site.write_token(token) if token is not None else UNSET
 
-    def _on_staying(self, connection: Connection, standing: Standing) -> None:
+    def _on_staying(self, connection: Connection, standing: Standing, asked: float) -> None:
         user = connection.user
+        if standing.profile is not None and not self._relisted.since(user, asked, self._clock.time()):
+            self._connections.rename(user, standing.profile)
+            self._node.report_soon()
+        connection.looked_up = self._clock.wall() - (self._clock.time() - asked)
         if self._connections.set_invisible(user, standing.invisible):
             self._node.report_soon()
             self._tell_visibility(self._connections.of_user(user))
@@ -367,6 +373,8 @@ class Hub:
         changed = self._follower.take_over(snapshot.cursor, snapshot.state, rooms)
         if before is not None or self._connections.count():
             self._make_good_what_was_missed(changed)
+        else:
+            self._rights.doubt_arrivals()
         if before not in (None, self._follower.epoch):
             self._release_held_later()
         self._views.mark_all(changed)

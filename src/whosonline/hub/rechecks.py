@@ -16,6 +16,7 @@ from itertools import count, islice
 from typing import Any, NamedTuple
 from weakref import ref
 
+from ..core.entries import Profile
 from ..core.wire import CloseCode
 from .clock import Clock, Timer
 from .connection import Connection
@@ -32,6 +33,8 @@ class Standing(NamedTuple):
     """Whether its user wants to appear offline."""
     allowed: bool = True
     """Whether its user may be connected at all."""
+    profile: Profile | None = None
+    """What its user is called now; None where the site does not say."""
 
 
 Staying = Callable[[list[Connection]], Awaitable[Mapping[Connection, Standing]]]

@@ -24,8 +24,8 @@ class Token(NamedTuple):
     session: str
     user: str
     profile: Profile
-    issued: float
-    """Seconds since 1970."""
+    looked_up: float
+    """When the site said so, in seconds since 1970: one that was got by another token is no younger."""
     expires: float
     """When the session ends by itself, in seconds since 1970."""
     invisible: bool
@@ -38,7 +38,7 @@ class Resumption:
     """Which tokens this node gives, and which it believes.
 
     Args:
-        span: Seconds for which a token is valid.
+        span: Seconds after a look-up for which tokens are valid.
     """
 
     def __init__(self, span: float, clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Resumption:
             connection.session,
             connection.user,
             profile,
-            self._clock.wall(),
+            connection.looked_up,
             connection.expires,
             invisible,
             self._cursor,
@@ -68,8 +68,8 @@ class Resumption:
         now = self._clock.wall()
         return (
             not self._degraded
-            and self._sure_from < token.issued
-            and now < min(token.issued + self._span, token.expires)
+            and self._sure_from < token.looked_up
+            and now < min(token.looked_up + self._span, token.expires)
             and self._revocations.stands(token.cursor, token.session, token.user)
         )
 

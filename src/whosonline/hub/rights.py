@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from math import nextafter
 from typing import Any
 
 from ..core.connections import Connections
@@ -11,7 +12,7 @@ from ..core.recent import Recent
 from ..core.wire import CloseCode
 from .clock import Clock
 from .connection import Connection
-from .rechecks import Rechecks, Standing, Staying
+from .rechecks import CHUNK, Rechecks, Standing, Staying
 
 RECHECK_DELAY = 0.5
 """Seconds between a change of a user and the look at whose sessions are still good."""
@@ -19,6 +20,9 @@ RECHECK_DELAY = 0.5
 RENEW_DELAY = 0.5
 """Seconds until the sockets of a session with a new key are sent back: its browser learns the key only by
 the response to the request that gave it."""
+
+GATHER = 0.1
+"""Seconds in which those who were doubted as they came are gathered for one question."""
 
 HANDSHAKE = 60.0
 """Seconds that a socket may be on its way: between reading who it belongs to and counting it in."""
@@ -36,7 +40,7 @@ class Rights:
 
     Args:
         staying: Asks the site who may stay.
-        stays: Told of each connection that may, and how it stands.
+        stays: Told of each connection that may, how it stands, and when that was asked.
         report_soon: Has the store told who is gone.
         period: Seconds in which everybody is asked about once.
         spawn: Runs a task beside everything else.
@@ -46,7 +50,7 @@ class Rights:
         self,
         connections: Connections,
         staying: Staying,
-        stays: Callable[[Connection, Standing], None],
+        stays: Callable[[Connection, Standing, float], None],
         report_soon: Callable[[], None],
         period: float,
         clock: Clock,
@@ -64,6 +68,9 @@ class Rights:
         self._rechecked = Recent[None](HANDSHAKE)
         # What was looked up before may not be so any more: something may have been missed.
         self._sure_since = float("-inf")
+        self._unasked: list[Any] = []
+        # Users who were doubted as they came; they are asked about together.
+        self._doubted: dict[str, None] = {}
 
     def stop(self) -> None:
         self._rechecks.stop()
@@ -105,14 +112,23 @@ class Rights:
         self._spawn(self._recheck_soon(user))
 
     def ask_about(self, user: str) -> None:
-        """Look up now which of a user's connections may stay."""
-        self._spawn(self._rechecks.ask(self._connections.of_user(user)))
+        """Look up, in a moment, which of a user's connections may stay."""
+        if not self._doubted:
+            self._spawn(self._ask_about_doubted())
+        self._doubted[user] = None
+
+    def doubt_arrivals(self) -> None:
+        """Look up again who is on the way now: what happened until this moment is not known here."""
+        self._sure_since = nextafter(self._clock.time(), float("-inf"))
 
     def doubt_everybody(self) -> None:
         """Look everybody up again: something was missed."""
         # Sockets that are on their way now are asked about when they come.
         self._sure_since = self._clock.time()
-        self._spawn(self._rechecks.ask(self._connections.ids()))
+        # One pass, however often something is missed: it begins anew.
+        running, self._unasked = bool(self._unasked), self._connections.ids()
+        if not running:
+            self._spawn(self._ask_about_everybody())
 
     async def send_away(self) -> None:
         """Have every socket come back, to another server: this one is going."""
@@ -122,6 +138,20 @@ class Rights:
             await asyncio.sleep(0)
 
     # Inside
+
+    async def _ask_about_everybody(self) -> None:
+        try:
+            while unasked := self._unasked:
+                await self._rechecks.ask(unasked[:CHUNK])
+                if unasked is self._unasked:  # else all of them are to be asked about anew
+                    del unasked[:CHUNK]
+        finally:
+            self._unasked = []
+
+    async def _ask_about_doubted(self) -> None:
+        await self._clock.sleep(GATHER)
+        doubted, self._doubted = self._doubted, {}
+        await self._rechecks.ask([each for user in doubted for each in self._connections.of_user(user)])
 
     async def _renew_soon(self, session: str) -> None:
         await self._clock.sleep(RENEW_DELAY)
@@ -138,7 +168,7 @@ class Rights:
     def _on_staying(self, connection: Connection, standing: Standing, asked: float) -> None:
         # An answer from before a change must not undo it; another question is on its way.
         if not self._rechecked.since(connection.user, asked, self._clock.time()):
-            self._stays(connection, standing)
+            self._stays(connection, standing, asked)
 
     def _expel(self, connections: Iterable[Any], code: CloseCode = CloseCode.NOT_LOGGED_IN) -> None:
         """Close connections for good: their people are gone without grace."""

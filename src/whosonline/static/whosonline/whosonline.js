@@ -14,7 +14,7 @@ export const NOTHING = Object.freeze({
   online: null,
   degraded: false,
   /** Whether this person appears to others as offline. */
-  invisible: false,
+  invisible: null, // until the first welcome
   /** What spares the server a look-up when this page comes back, or null. */
   resume: null,
   /** Watched users by id: {status, last_seen?}, or null while not told. */

@@ -152,11 +152,12 @@ class Address:
         return {
             "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
             "socket_timeout": timeout,
-            # The beat is health check enough.
+            # The beat is health check enough; threads, which have none, try again.
             "health_check_interval": 0,
-            # Once more on a new connection, at once: an old one may have been ended from the other side.
-            # Whoever calls decides about further tries, and knows how long it may take.
-            "retry": library.retry.Retry(NoBackoff(), 1, (redis.ConnectionError,)),
+            # Once more on a new connection, at once: an old one may have been ended from the other side, or
+            # cut in between without a word. Whoever calls decides about further tries, and knows how long it
+            # may take.
+            "retry": library.retry.Retry(NoBackoff(), 1, _worth_another_try(library)),
             # The older protocol: nothing here needs the newer, and nothing is pushed over it.
             "protocol": 2,
             **({} if "path" in self.options else {"socket_keepalive": True}),
@@ -166,6 +167,12 @@ class Address:
     def _for_sentinels(self, options: dict[str, Any]) -> dict[str, Any]:
         own = {"username", "password", "db"}
         return {key: value for key, value in options.items() if key not in own} | self.sentinel_options
+
+
+def _worth_another_try(library: Any) -> tuple[type[Exception], ...]:
+    # In a loop a call is bounded as a whole, and who reads and waits has its own ways.
+    lost = (redis.ConnectionError,)
+    return lost if library is redis.asyncio else (*lost, redis.TimeoutError)
 
 
 def _refuse_tls_options(address: Address, scheme: str) -> None:

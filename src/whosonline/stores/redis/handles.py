@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from itertools import count
 
@@ -13,7 +12,7 @@ from . import codec
 from .addresses import Address
 from .calls import Calls
 from .layout import Layout, milliseconds
-from .log import GATHER, follow
+from .log import follow, gather_more
 from .snapshots import take_snapshot
 from .sync import RedisSyncStore
 
@@ -72,7 +71,7 @@ class RedisStore(Store):
                 raise NodeExpelled(f"node {self._node!r} has no lease")
             changes += codec.unpack_changes(caused)
         # Who reports one after the other is held up a little, so that many changes cost few calls.
-        await asyncio.sleep(GATHER)
+        await gather_more(len(reports))
         return changes
 
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:

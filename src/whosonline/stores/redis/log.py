@@ -12,9 +12,12 @@ from ..errors import PositionGone
 from . import codec
 from .calls import Calls, RawEntry
 
-GATHER = 0.05
-"""Seconds after a read in which entries are gathered for the next, so that many changes cost few reads. Who
-looks on loses little by it: fan-out waits for its tick, which is longer."""
+GATHER = 0.005
+"""Seconds for each entry that was read, in which more are gathered for the next read: where much happens
+many entries cost few reads. Who looks on loses little by it: fan-out waits for its tick, which is longer."""
+
+LONGEST_GATHER = 0.05
+"""Seconds."""
 
 
 class Logged(NamedTuple):
@@ -86,7 +89,7 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
                 # Each partition's own order is kept, even where its clock was set back.
                 merged = heapq.merge(*parts, key=lambda logged: logged.at)
                 yield Batch(tuple(logged.entry for logged in merged), tuple(places))
-                await asyncio.sleep(GATHER)
+                await gather_more(sum(map(len, parts)))
                 continue
             if len(places) > 1 and await _wait_for_any(calls, places, wait, waiting):
                 continue
@@ -97,6 +100,11 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
         for task in waiting.values():
             task.cancel()
         await asyncio.gather(*waiting.values(), return_exceptions=True)
+
+
+async def gather_more(done: int) -> None:
+    """Rest for a while after so many entries, read or written, so that the next are taken together."""
+    await asyncio.sleep(min(GATHER * done, LONGEST_GATHER))
 
 
 async def _read_all(calls: Calls, places: list[Position]) -> list[list[Logged]]:

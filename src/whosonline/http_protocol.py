@@ -1,16 +1,56 @@
-"""uvicorn's HTTP, which waits no longer than it must for a request that does not come.
+"""uvicorn's HTTP, which waits no longer than it must for a request, and takes a storm of them in turns.
 
 uvicorn waits for ever for a peer that connects and says nothing, says half a request, or sends an empty line
 after an answer. Each such peer holds a file open, and a process may open so many.
+
+And it answers as many handshakes as have come before it looks at anything else. A thousand that come
+together take a second, in which no ping is answered, and the store's answers lie unread and seem to be late.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+AT_ONCE = 10
+"""New connections whose first bytes are handled in one turn of the loop."""
+
+
+class Door:
+    """Lets so many in at each turn of the loop; the others wait in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._room = AT_ONCE
+        self._turns = False
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def has_room(self) -> bool:
+        """Return whether one may come in now, without waiting; if so, that one is counted."""
+        if self._waiting or not self._room:
+            return False
+        self._count()
+        return True
+
+    def wait(self, enter: Callable[[], None]) -> None:
+        """Call this as soon as there is room."""
+        self._waiting.append(enter)
+
+    def _count(self) -> None:
+        self._room -= 1
+        if not self._turns:
+            self._turns = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._room, self._turns = AT_ONCE, False
+        while self._room and self._waiting:
+            self._count()
+            self._waiting.popleft()()
 
 
 class Awaits(Enum):
@@ -31,7 +71,10 @@ class ImpatientHttp(HttpToolsProtocol):
 
     request_timeout = 20.0
     """Seconds; a server's own class sets it."""
+    door = Door()
+    """The server's; its own class sets it too."""
 
+    _is_in = False
     _awaits = Awaits.HEAD
     _timer: asyncio.TimerHandle | None = None
 
@@ -44,6 +87,22 @@ class ImpatientHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_in or self.door.has_room():
+            self._is_in = True
+            self._take(data)
+        else:
+            self._wait_no_more()  # it is not the peer who is late now
+            self.transport.pause_reading()
+            self.door.wait(lambda: self._enter(data))
+
+    def _enter(self, data: bytes) -> None:
+        self._is_in = True
+        if self in self.connections and not self.transport.is_closing():  # else it is gone by now
+            self.transport.resume_reading()
+            self._wait()
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         super().data_received(data)
         if self not in self.connections or self.transport.is_closing():
             self._wait_no_more()  # it is a socket now, or was no HTTP
@@ -81,4 +140,4 @@ class ImpatientHttp(HttpToolsProtocol):
 
 def impatient_http(request_timeout: float) -> type[ImpatientHttp]:
     """Return the protocol for a server with this time-out, in seconds."""
-    return type("ImpatientHttp", (ImpatientHttp,), {"request_timeout": request_timeout})
+    return type("ImpatientHttp", (ImpatientHttp,), {"request_timeout": request_timeout, "door": Door()})

@@ -44,7 +44,8 @@ class ClientState:
     you: str | None = None
     online: int | None = None
     degraded: bool = False
-    invisible: bool = False
+    invisible: bool | None = None
+    """None until the first welcome."""
     resume: str | None = None
     """What spares the server a look-up when this client comes back."""
     users: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -134,6 +135,29 @@ def test_a_replica_does_not_change_the_snapshot_it_was_made_from() -> None:
     replica.apply(change("cid"))
     assert list(state[SITE]) == ["ann"]
     assert list(copy[SITE]) == ["ann", "bob"]
+
+
+def test_a_page_is_whole_though_somebody_leaves_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads read beside the one that changes it."""
+    replica = Replica()
+    for name in ("ann", "bob", "cy"):
+        replica.apply(Change(SITE, name, Status.ONLINE, Profile(name, name), 0.0))
+    room = replica.room(SITE)
+
+    class Leaves(list[Any]):
+        """The order, as somebody reads it just before one of those read leaves."""
+
+        def __getitem__(self, places: Any) -> Any:
+            rows = super().__getitem__(places)
+            if isinstance(places, slice):
+                room._order = list(self)
+                room.discard("bob")
+            return rows
+
+    for read in (lambda: replica.online(SITE, None, 2), lambda: replica.online_before(SITE, "x", 2)):
+        replica.apply(Change(SITE, "bob", Status.ONLINE, Profile("bob", "bob"), 0.0))
+        monkeypatch.setattr(room, "_order", Leaves(room._order))
+        assert [user for user, _ in read()] == ["ann", "cy"]
 
 
 def test_everybody_present_anywhere_can_be_listed() -> None:

@@ -59,6 +59,7 @@ class People:
         self.refused: set[str] = set()
         self.invisible: set[str] = set()
         self.expires: dict[str, float] = {}
+        self.names: dict[str, Profile] = {}
         self.asked_about: list[Connection] = []
         self.queries: list[str] = []
         self.tokens: dict[str, Token] = {}
@@ -117,11 +118,13 @@ class People:
     async def find_staying(self, connections: list[Connection]) -> dict[Connection, Standing]:
         self._query("staying")
         self.asked_about += connections
-        invisible = set(self.invisible)  # as the database had it when it was asked
+        invisible, names = set(self.invisible), dict(self.names)  # as the database had it when it was asked
         await self._answers.wait()
         return {
             connection: Standing(
-                self.expires.get(connection.session, float("inf")), connection.user in invisible
+                self.expires.get(connection.session, float("inf")),
+                connection.user in invisible,
+                profile=names.get(connection.user),
             )
             for connection in connections
             if connection.user not in self.refused

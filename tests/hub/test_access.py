@@ -13,6 +13,7 @@ import pytest
 from whosonline.core import searches
 from whosonline.core.entries import Profile
 from whosonline.core.wire import CloseCode
+from whosonline.hub import access as rooms
 from whosonline.hub import sights
 from whosonline.hub.access import Access, NotAllowed
 from whosonline.hub.hub import Hub
@@ -412,6 +413,55 @@ async def test_a_rule_that_fails_opens_no_room(world: World, rule: Rule, caplog:
         state = await say(tabs["bob"], ClientState(), '{"type":"watch","room":"doc:1"}')
     assert state.page is not None
     assert state.page.order == []
+
+
+async def test_who_is_in_a_room_stays_there_while_the_rule_cannot_say(
+    world: World, rule: Rule, caplog: pytest.LogCaptureFixture
+):
+    hub = await world.node()
+    tabs = await everybody(world, hub, "ann", "bob")
+    await tabs["ann"].say('{"type":"enter","room":"doc:1"}')
+    state = await say(tabs["bob"], ClientState(), '{"type":"watch","room":"doc:1"}')
+    rule.failing = True
+    with caplog.at_level(logging.CRITICAL):
+        for name in ("ann", "bob"):
+            await sight_changed(world, name)
+    assert world.backend.count("doc:1") == 1
+    assert not tabs["bob"].connection.barred
+    rule.failing = False
+    rule.closed = {("ann", "doc:1"), ("bob", "doc:1")}
+    for name in ("ann", "bob"):
+        await sight_changed(world, name)
+    assert world.backend.count("doc:1") == 0
+    state = hear(tabs["bob"], state)
+    assert state.page is not None
+    assert state.page.order == []
+
+
+async def test_a_rule_that_is_slow_is_asked_about_few_rooms_at_once_and_none_waits_in_vain(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    asked, most, under_way = 0, 0, 0
+    monkeypatch.setattr(rooms, "PATIENCE", 0.05)
+
+    async def slow(user: str, room: str) -> bool:
+        nonlocal asked, most, under_way
+        asked, under_way = asked + 1, under_way + 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.02)
+        under_way -= 1
+        return True
+
+    world.people.access = Access(None, slow, None)
+    hub = await world.node()
+    names = [f"user{number}" for number in range(5 * rooms.AT_ONCE)]
+    tabs = await everybody(world, hub, *names)
+    entering = [
+        asyncio.create_task(tabs[name].say(f'{{"type":"enter","room":"doc:{name}"}}')) for name in names
+    ]
+    await asyncio.gather(*entering)  # longer than the patience in all, and nobody is refused
+    assert asked == len(names)
+    assert most == rooms.AT_ONCE
 
 
 # Being connected

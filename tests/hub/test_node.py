@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from whosonline.core.entries import Listing, Profile, Report
@@ -261,6 +262,68 @@ async def test_of_a_large_report_only_what_failed_is_made_again(world: World, mo
     await world.clock.advance(5)
     assert reported == [["c", "d"], ["e", "f"], ["e", "f"], ["g"]]
     assert world.backend.count(SITE) == 6
+
+
+async def test_a_name_that_was_changed_while_the_store_was_away_shows_everywhere_after_it(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await world.tab(hub, "ann")
+    await tab.say('{"type":"watch","room":"site"}')
+    tab.take()
+    hub.on_degraded(True)
+    world.people.names["ann"] = Profile("anna", "Anna")
+    hub.on_degraded(False)
+    await settle()
+    await world.clock.advance(1)
+    (page,) = [message["page"] for message in tab.take("update") if "page" in message]
+    assert [(row["id"], row["name"]) for row in page["put"]] == [("ann", "Anna")]
+
+
+async def test_a_name_that_was_told_since_is_not_undone_by_an_older_answer(world: World):
+    hub = await world.node()
+    ann = await world.tab(hub, "ann")
+    answers = world.people.hold_answers()
+    world.people.names["ann"] = Profile("ann", "Before")
+    asking = asyncio.create_task(hub._rights._rechecks.ask([ann.connection]))
+    await settle()
+    world.sync.relist("ann", Profile("ann", "After"), "ann")
+    await settle()
+    answers.set()
+    await asking
+    assert hub._connections.profile("ann") == Profile("ann", "After")
+
+
+async def test_however_often_something_is_missed_one_pass_asks_about_everybody_and_the_last_covers_all(
+    world: World, monkeypatch: Any
+):
+    monkeypatch.setattr("whosonline.hub.rights.CHUNK", 2)
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"user{number}") for number in range(6)]
+    answers = world.people.hold_answers()
+    world.people.asked_about.clear()
+    for _ in range(50):
+        hub._rights.doubt_everybody()
+        await settle()
+    assert len(world.people.asked_about) <= 4
+    answers.set()
+    await settle()
+    await settle()
+    assert {tab.connection for tab in tabs} <= set(world.people.asked_about[2:])
+    assert len(world.people.asked_about) <= 2 + 6 + 2
+
+
+async def test_who_was_looked_up_before_the_first_look_at_the_store_is_looked_up_once_more(world: World):
+    """What happened in between, this node is never told."""
+    store = FaultyStore(MemoryStore(world.backend))
+    store.away = True
+    hub = await world.node(store)
+    asked = hub.now()
+    await world.clock.advance(0.1)
+    store.away = False
+    await world.clock.advance(5)
+    world.people.refused.add("ann")
+    tab = await world.tab(hub, "ann", asked=asked)
+    assert tab.socket.closed_with is CloseCode.NOT_LOGGED_IN
 
 
 async def test_who_lost_the_right_to_stay_while_the_store_was_away_is_closed_when_it_is_back(world: World):

@@ -79,6 +79,25 @@ async def test_who_was_changed_is_looked_up(world: World):
     assert not hub.believes(bob)
 
 
+async def test_a_token_that_was_got_by_a_token_is_no_younger_than_the_look_up(world: World):
+    """Else who comes back often enough would never be looked up again."""
+    hub = await world.node()
+    token = await token_of(world, hub)
+    first = token.looked_up
+    for _ in range(4):
+        await world.clock.advance(hub.policy.resume / 5)
+        assert hub.believes(token)
+        tab = Tab(hub, "ann", "s")
+        tab.connection.looked_up = token.looked_up  # as the consumer says of one that it let in by a token
+        hub.open(tab.connection, ANN, touched=False)
+        await settle()
+        token = world.people.tokens[tab.take("welcome")[0]["resume"]]
+        tab.close()
+        assert token.looked_up == first
+    await world.clock.advance(hub.policy.resume / 5 + 1)
+    assert not hub.believes(token)
+
+
 async def test_who_is_new_makes_no_token_worthless(world: World):
     hub = await world.node()
     token = await token_of(world, hub)

@@ -8,7 +8,7 @@ from typing import Any
 from whosonline.core.entries import Listing, Profile, Report
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import CloseCode
-from whosonline.stores.base import Beat
+from whosonline.stores.base import Beat, Snapshot
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.stores.memory.backend import SWEEP_CHUNK
@@ -312,15 +312,23 @@ async def test_however_often_something_is_missed_one_pass_asks_about_everybody_a
     assert len(world.people.asked_about) <= 2 + 6 + 2
 
 
-async def test_who_was_looked_up_before_the_first_look_at_the_store_is_looked_up_once_more(world: World):
+async def test_who_was_looked_up_before_the_first_look_at_the_store_is_looked_up_once_more(
+    world: World, monkeypatch: Any
+):
     """What happened in between, this node is never told."""
-    store = FaultyStore(MemoryStore(world.backend))
-    store.away = True
+    store, read = MemoryStore(world.backend), asyncio.Event()
+    snapshot = store.snapshot
+
+    async def snapshot_later() -> Snapshot:
+        await read.wait()
+        return await snapshot()
+
+    monkeypatch.setattr(store, "snapshot", snapshot_later)
     hub = await world.node(store)
     asked = hub.now()
     await world.clock.advance(0.1)
-    store.away = False
-    await world.clock.advance(5)
+    read.set()
+    await settle()
     world.people.refused.add("ann")
     tab = await world.tab(hub, "ann", asked=asked)
     assert tab.socket.closed_with is CloseCode.NOT_LOGGED_IN

@@ -79,7 +79,10 @@ Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    application: Application, protocol: type[FramesProtocol] = FramesProtocol, ping: float = 20.0
+    application: Application,
+    protocol: type[FramesProtocol] = FramesProtocol,
+    ping: float = 20.0,
+    ping_timeout: float = 20.0,
 ) -> AsyncIterator[Any]:
     """Serve an application in this process; yield a socket of it."""
     port = free_port()
@@ -88,6 +91,7 @@ async def serving(
         port=port,
         ws=protocol,
         ws_ping_interval=ping,
+        ws_ping_timeout=ping_timeout,
         lifespan="off",
         log_config=None,
         ws_per_message_deflate=False,
@@ -196,6 +200,33 @@ async def test_a_peer_is_pinged_again_and_again_and_its_pong_is_taken_in_one_pie
             await done.wait()
             await socket.send_str("still here")
             assert await listening == "so am I"
+
+
+async def test_a_peer_is_not_given_up_whose_answer_lies_behind_a_message_that_waits_to_be_handled() -> None:
+    late, has_sent = asyncio.Queue[None](), asyncio.Event()
+
+    class Late(FramesProtocol):
+        def keepalive_timeout(self) -> None:
+            super().keepalive_timeout()
+            late.put_nowait(None)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        protocol = scope["extensions"][EXTENSION]["write"].__self__
+        await receive()
+        await send({"type": "websocket.accept"})
+        await has_sent.wait()
+        while not protocol.read_paused:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            async with asyncio.timeout(5):
+                await late.get()  # its pongs are not read: it has said something that nobody takes
+        await send(frame((await receive())["text"]).event)
+        await receive()
+
+    async with serving(application, protocol=Late, ping=0.02, ping_timeout=0.02) as socket:
+        await socket.send_str("one")
+        has_sent.set()
+        assert await socket.receive_str(timeout=10) == "one"
 
 
 async def test_an_application_that_does_not_know_of_it_is_served_as_ever() -> None:

@@ -66,7 +66,8 @@ class Fanout:
         self._flushed = _Flushed()
         self.online = 0
         """The figure for the online count that everybody has been told, but for these."""
-        self._told_otherwise: set[Connection] = set()
+        self._told_otherwise: dict[Connection, int] = {}
+        self._told_already: frozenset[Connection] = frozenset()
         # Until somebody knows who is online, nothing is said of it: neither a status nor the count.
         self._knows = False
         self._away = False
@@ -100,12 +101,14 @@ class Fanout:
         # Who has just come will be counted in a moment, and must not see a count without them until then.
         absent = connection.counted and self._replica.get(SITE, connection.user) is None
         figure = shown(self._replica.count(SITE) + absent, self.online)
-        (self._told_otherwise.discard if figure == self.online else self._told_otherwise.add)(connection)
+        self._told_otherwise.pop(connection, None)
+        if figure != self.online:
+            self._told_otherwise[connection] = figure
         return figure
 
     def forget(self, connection: Connection) -> None:
         """Tell a connection nothing more."""
-        self._told_otherwise.discard(connection)
+        self._told_otherwise.pop(connection, None)
 
     def set_away(self, away: bool) -> None:
         """Tell everybody that the store is away; or, after the statuses, that it is back."""
@@ -195,6 +198,8 @@ class Fanout:
         except Exception:
             # What was not told of this flush is lost, but not the next flush.
             logger.exception("a flush failed")
+        finally:
+            self._told_already = frozenset()
 
     def _deliveries(self, online: int | UnsetType) -> Iterator[Delivery | None]:
         changes = self._views.publish(online)
@@ -216,6 +221,10 @@ class Fanout:
         if figure == self.online or not self._counts:
             return UNSET
         self.online = figure
+        # Who has come since was told this figure with the welcome: for them it is nothing new.
+        self._told_already = frozenset(
+            connection for connection, told in self._told_otherwise.items() if told == figure
+        )
         self._told_otherwise.clear()
         self._flushed.counted = True
         return figure
@@ -231,7 +240,10 @@ class Fanout:
     def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
         connections: list[Any] = self._views.to(target)
         kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
-        self._flushed.note(len(connections), count_alone=message == Update(self.online))
+        count_alone = message == Update(self.online)
+        if count_alone and self._told_already:
+            connections = [connection for connection in connections if connection not in self._told_already]
+        self._flushed.note(len(connections), count_alone)
         encoded = frame(encode(message))
         # This loop runs once for each frame that goes out.
         for connection in connections:

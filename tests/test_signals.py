@@ -19,7 +19,7 @@ from whosonline import presence, runtime, signals
 from whosonline.core.entries import Change, Cursor, Expel, Listing, Profile, Recheck, Renew
 from whosonline.core.statuses import Status
 from whosonline.models import LastSeen
-from whosonline.sessions import session_name
+from whosonline.sessions import TOUCH_KEY, session_name
 from whosonline.stores.errors import StoreUnavailable
 
 
@@ -76,6 +76,23 @@ def test_a_login_counts_as_online_before_its_page_has_come(ann, log):
     assert isinstance(change, Change)
     assert (change.user, change.status, change.profile) == (str(ann.pk), Status.ONLINE, Profile("ann", "Ann"))
     assert presence.status(ann.pk).status is Status.ONLINE
+
+
+def test_a_login_of_somebody_invisible_counts_for_nothing(ann, log, committed):
+    with committed():
+        presence.set_invisible(ann.pk, True)
+    log.take()
+    invisible = log_in(ann)
+    assert log.take() == []
+    assert TOUCH_KEY not in invisible.session  # nothing that a socket would take over
+    assert presence.status(ann.pk) == (Status.OFFLINE, None)
+    assert presence.online_count() == 0
+    with committed():
+        presence.set_invisible(ann.pk, False)
+    log.take()
+    visible = log_in(ann)
+    assert [entry.status for entry in log.take()] == [Status.ONLINE]
+    assert TOUCH_KEY in visible.session
 
 
 def test_a_log_out_expels_the_session_once_it_is_gone(ann, log, committed):

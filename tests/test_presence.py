@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.template import Context, Template
 
+from tests.connected import connected
 from tests.redis_servers import RedisServer
 from whosonline import presence, runtime
 from whosonline.core.entries import Profile
@@ -48,6 +49,25 @@ def test_without_a_copy_the_store_is_asked(redis: RedisServer):
         str(bob.pk): Seen(Status.OFFLINE, None),
     }
     assert presence.online_count() == 1
+
+
+@pytest.mark.parametrize("copy", [False, True], ids=["asks the store", "has a copy"])
+def test_somebody_invisible_who_is_connected_is_offline_however_one_asks(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, copy: bool
+):
+    ann, bob = (User.objects.create(username=name) for name in ("ann", "bob"))
+    presence.set_invisible(ann.pk, True)
+    with connected(bob, invisible=ann) as hub:
+        monkeypatch.setattr(runtime._Running, "hub", hub if copy else None)
+        assert (runtime.present() is hub.replica) is copy
+        assert presence.statuses([ann.pk, bob.pk]) == {
+            str(ann.pk): Seen(Status.OFFLINE, None),
+            str(bob.pk): Seen(Status.ONLINE, None),
+        }
+        assert [presence.is_online(user.pk) for user in (ann, bob)] == [False, True]
+        assert presence.online_count() == presence.count_for(bob.pk) == 1
+        listed = [*presence.online(), *presence.online(query="a"), *presence.online_before("zoe")]
+        assert {person.user for person in listed} == {str(bob.pk)}
 
 
 def test_while_the_store_is_away_every_question_raises_one_error_that_is_documented(redis: RedisServer):

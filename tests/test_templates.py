@@ -9,7 +9,8 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.template import Context, Template
 from django.test import Client
 
-from whosonline import runtime
+from tests.connected import connected
+from whosonline import presence, runtime
 from whosonline.core.entries import Profile
 from whosonline.models import LastSeen
 from whosonline.stores.errors import StoreUnavailable
@@ -42,6 +43,16 @@ def test_a_user_s_status_is_right_at_load_and_marked_for_the_script():
     assert render("{% presence user %}", user=ann) == mark % ("offline", "Offline")
     runtime.sync_store().touch(str(ann.pk), Profile("ann", "ann"), "s", 30)
     assert render("{% presence user %}", user=ann) == mark % ("online", "Online")
+
+
+def test_a_user_who_is_connected_and_invisible_is_marked_as_offline():
+    ann, bob = (User.objects.create(username=name) for name in ("ann", "bob"))
+    presence.set_invisible(ann.pk, True)
+    runtime._backend().wipe()
+    with connected(bob, invisible=ann):
+        for user, word in ((ann, "offline"), (bob, "online")):
+            mark = render("{% presence user %}", user=user)
+            assert f'data-presence-user="{user.pk}" data-status="{word}"' in mark
 
 
 def test_no_user_has_no_mark():

@@ -19,7 +19,8 @@ def log_out_everywhere(model_admin: admin.ModelAdmin, request: HttpRequest, user
     except SessionsNotListed as error:
         model_admin.message_user(request, str(error), messages.ERROR)
     else:
-        model_admin.message_user(request, f"{ended} sessions ended.", messages.SUCCESS)
+        sessions = "session" if ended == 1 else "sessions"
+        model_admin.message_user(request, f"{ended} {sessions} ended.", messages.SUCCESS)
 
 
 @admin.register(LastSeen)

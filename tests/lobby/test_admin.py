@@ -68,6 +68,7 @@ def test_all_sessions_of_the_chosen_end_and_nobody_else_s(
         Status.OFFLINE,
         Status.ONLINE,
     ]
+    assert told(put_out(admin, bob)) == ["1 session ended."]
 
 
 def test_who_puts_themselves_out_has_to_log_in_again() -> None:

@@ -28,6 +28,10 @@ class Told:
     def __contains__(self, visitor: Visitor) -> bool:
         return f'"{visitor.id}"' in repr(self.messages).replace("'", '"')
 
+    def counts(self) -> set[int]:
+        """Return how many it was told are online, each figure once."""
+        return {message["online"] for message in self.messages if "online" in message}
+
 
 async def switch(visitor: Visitor, node: Node, invisible: bool) -> None:
     person = visitor.at(node)
@@ -47,6 +51,32 @@ async def all_see(world: World, who: Visitor, status: str, within: float = 10.0)
     )
 
 
+async def all_count(world: World, online: int, within: float = 10.0) -> None:
+    """Wait until every tab shows that so many are online."""
+    tabs = [tab for tab in world.browsers if tab.open]
+    await until(
+        lambda: all(tab.connected and tab.state.online == online for tab in tabs),
+        within,
+        lambda: [(tab.visitor.name, tab.state.online) for tab in tabs],
+    )
+
+
+async def known_at_last(world: World, who: Visitor) -> list[Any]:
+    """Return what each tab of the others shows of somebody, once it has been told when that was last seen."""
+    others = [tab for tab in world.browsers if tab.visitor is not who]
+    await until(lambda: all("last_seen" in (tab.state.users[who.id] or {}) for tab in others))
+    return [tab.state.users[who.id] for tab in others]
+
+
+async def is_offline_on_pages(who: Visitor, viewer: Visitor, *nodes: Node) -> None:
+    for node in nodes:
+        page = await viewer.at(node).page()
+        row = re.search(rf'<li[^>]*data-user="{who.id}".*?</li>', page, re.DOTALL)
+        assert row is not None
+        assert "Offline" in row.group()
+        assert "Online" not in row.group()
+
+
 async def test_the_switch_acts_at_every_process_and_the_own_tabs_stay(world: World):
     first, second, third = world.site.nodes
     ann, bob = await world.visitors_named("ann", "bob")
@@ -54,11 +84,14 @@ async def test_the_switch_acts_at_every_process_and_the_own_tabs_stay(world: Wor
     for node in (first, second, third):
         world.open(bob, node)
     await all_see(world, ann, "online")
+    await all_count(world, 2)
     await switch(ann, first, invisible=True)
     await all_see(world, ann, "offline", SOON + SLACK)
+    await all_count(world, 1, SOON + SLACK)
     assert [(tab.open, tab.closes, tab.status(ann)) for tab in tabs] == [(True, [], "offline")] * 2
     await switch(ann, second, invisible=False)
     await all_see(world, ann, "online", SOON + SLACK)
+    await all_count(world, 2, SOON + SLACK)
 
 
 async def test_nothing_that_the_invisible_do_is_told_to_anybody_at_any_process(world: World):
@@ -68,8 +101,8 @@ async def test_nothing_that_the_invisible_do_is_told_to_anybody_at_any_process(w
     watchers = [world.open(bob, node) for node in (first, second, third)]
     await all_see(world, bob, "online")
     await all_see(world, ann, "offline")
-    await until(lambda: all("last_seen" in (watcher.state.users[ann.id] or {}) for watcher in watchers))
-    before = [watcher.state.users[ann.id] for watcher in watchers]
+    before = await known_at_last(world, ann)
+    await all_count(world, 1)  # those who were here in earlier tests have gone
     told = [Told(watcher) for watcher in watchers]
     tabs = [world.open(ann, node) for node in (first, second)]
     await until(lambda: all(tab.connected for tab in tabs))
@@ -78,18 +111,43 @@ async def test_nothing_that_the_invisible_do_is_told_to_anybody_at_any_process(w
     second.kill()
     await until(lambda: tabs[1].closes and tabs[1].connected and watchers[1].connected)
     second.heal()
+    assert [each.counts() <= {1} for each in told] == [True] * 3
     # What was to be told of Ann would have come before this, or in what those who came back were told.
     world.open(cy, first)
     await all_see(world, cy, "online")
+    await all_count(world, 2)
+    assert [each.counts() <= {1, 2} for each in told] == [True] * 3
     await until(lambda: [watcher.state.users[ann.id] for watcher in watchers] == before)
     assert [ann in each for each in (told[0], told[2])] == [False, False]
     states = [message["users"][ann.id] for message in told[1].messages if ann.id in message.get("users", {})]
     assert states
     assert {state["status"] for state in states} == {"offline"}
     assert not any("page" in message and ann.id in repr(message["page"]) for message in told[1].messages)
-    for node in (first, third):
-        page = await bob.at(node).page()
-        row = re.search(rf'<li[^>]*data-user="{ann.id}".*?</li>', page, re.DOTALL)
-        assert row is not None
-        assert "Offline" in row.group()
-        assert "Online" not in row.group()
+    await is_offline_on_pages(ann, bob, first, third)
+
+
+async def test_an_invisible_log_in_is_told_to_nobody_at_any_process(world: World):
+    first, second, third = world.site.nodes
+    ann, bob, cy = await world.visitors_named("ann", "bob", "cy")
+    await switch(ann, first, invisible=True)
+    watchers = [world.open(bob, node) for node in (first, second, third)]
+    await all_see(world, bob, "online")
+    await all_see(world, ann, "offline")
+    before = await known_at_last(world, ann)
+    await all_count(world, 1)
+    told = [Told(watcher) for watcher in watchers]
+    for node in (first, second):
+        await ann.at(node).log_out()
+        await ann.at(node).log_in()
+        # Before her page has opened a socket: what a log-in counts for without one.
+        await is_offline_on_pages(ann, bob, first, second, third)
+        tab = world.open(ann, node)
+        await until(lambda tab=tab: tab.connected)
+        assert (tab.state.invisible, tab.state.online) == (True, 1)
+    assert [each.counts() <= {1} for each in told] == [True] * 3
+    world.open(cy, third)
+    await all_see(world, cy, "online")
+    await all_count(world, 2)
+    assert [each.counts() for each in told] == [{2}] * 3
+    assert [ann in each for each in told] == [False] * 3
+    assert [watcher.state.users[ann.id] for watcher in watchers] == before

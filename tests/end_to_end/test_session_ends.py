@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
@@ -13,18 +15,32 @@ from .site import LOGGED_OUT, SLACK, Browser, Site, Visitor, World, until
 AT_ONCE = 1.0
 """Seconds in which a socket is closed that has lost its right."""
 
-RECHECK = 4.0
-"""Seconds in which what nobody tells is found."""
+RECHECK = 300.0
+"""So long that nothing is found because everybody is looked up now and then: a test ends long before."""
+
+SOON = 4.0
+"""Seconds in which what nobody tells is found, at the site where that is tested."""
 
 GRACE = 20.0
 """So long that whoever goes before it is gone without grace."""
 
 
+def two_nodes(folder: Path, recheck: float) -> Site:
+    return Site(folder, nodes=2, policy={"RECHECK": recheck, "GRACE": GRACE, "TOUCH": GRACE})
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    policy = {"RECHECK": RECHECK, "GRACE": GRACE, "TOUCH": GRACE}
-    with Site(tmp_path_factory.mktemp("site"), nodes=2, policy=policy) as site:
+    with two_nodes(tmp_path_factory.mktemp("site"), RECHECK) as site:
         yield site
+        assert not site.errors()
+
+
+@pytest.fixture
+async def world_looked_at_often(tmp_path: Path) -> AsyncIterator[World]:
+    with two_nodes(tmp_path, SOON) as site:
+        async with World(site) as world:
+            yield world
         assert not site.errors()
 
 
@@ -63,6 +79,9 @@ async def is_put_out(world: World, who: Visitor, tabs: list[Browser], within: fl
 
 SIGNALLED = {
     "the session is deleted": "Session.objects.get(pk={key!r}).delete()",
+    "the session is flushed": (
+        "from django.contrib.sessions.backends.db import SessionStore; SessionStore({key!r}).flush()"
+    ),
     "the user is deactivated": "u = User.objects.get(pk={id}); u.is_active = False; u.save()",
     "the user is deleted": "User.objects.get(pk={id}).delete()",
     "the password is changed by others": "u = User.objects.get(pk={id}); u.set_password('new'); u.save()",
@@ -80,6 +99,17 @@ async def test_all_sockets_close_at_once_on_every_node_when(world: World, code: 
     world.open(bob, second)
     await all_see(world, ann, bob)
     await run(world.site, code.format(key=session_key(ann), id=ann.id, name=ann.name))
+    await is_put_out(world, ann, tabs, AT_ONCE)
+
+
+async def test_a_log_out_at_one_node_closes_the_sockets_at_every_node(world: World):
+    first, second = world.site.nodes
+    ann, bob = await world.visitors_named("ann", "bob")
+    tabs = [world.open(ann, first), world.open(ann, second)]
+    for node in (first, second):
+        world.open(bob, node)
+    await all_see(world, ann, bob)
+    await ann.at(first).log_out()
     await is_put_out(world, ann, tabs, AT_ONCE)
 
 
@@ -101,29 +131,52 @@ async def test_the_end_of_one_session_leaves_the_user_s_others(world: World):
     assert not watcher.showed_offline([ann])
 
 
-async def test_a_socket_closes_when_its_session_s_time_is_over(world: World):
+async def session_that_ends(world: World, who: Visitor, seconds: float) -> datetime:
+    """Give somebody's session so many seconds; return when it ends."""
+    end = datetime.now(UTC) + timedelta(seconds=seconds)
+    moment = f"__import__('datetime').datetime.fromisoformat('{end.isoformat()}')"
+    await run(world.site, f"Session.objects.filter(pk={session_key(who)!r}).update(expire_date={moment})")
+    return end
+
+
+CLEARED = """
+from threading import Event
+from django.core.management import call_command
+
+while Session.objects.filter(pk={key!r}).exists():
+    call_command("clearsessions")
+    Event().wait(0.05)
+"""
+"""Clears the session away as soon as its time is over."""
+
+
+@pytest.mark.parametrize("cleared", [False, True], ids=["over", "cleared away"])
+async def test_a_socket_closes_when_its_session_s_time_is_over(world: World, cleared: bool):
     first, second = world.site.nodes
     ann, bob = await world.visitors_named("ann", "bob")
-    end = datetime.now(UTC) + timedelta(seconds=5)
-    moment = f"__import__('datetime').datetime.fromisoformat('{end.isoformat()}')"
-    await run(world.site, f"Session.objects.filter(pk={session_key(ann)!r}).update(expire_date={moment})")
+    end = await session_that_ends(world, ann, 5)
     tabs = [world.open(ann, first), world.open(ann, second)]
     world.open(bob, first)
     await all_see(world, ann, bob)
     left = (end - datetime.now(UTC)).total_seconds()
     assert left > 0
+    clearing = asyncio.create_task(run(world.site, CLEARED.format(key=session_key(ann)))) if cleared else None
     await is_put_out(world, ann, tabs, left + AT_ONCE)
     assert datetime.now(UTC) >= end
+    if clearing is not None:
+        await clearing
+        assert (await ann.at(second)._request("GET", "/"))[0] == HTTPStatus.FOUND
 
 
-async def test_what_is_deleted_by_sql_is_found_by_the_next_look(world: World):
+async def test_what_is_deleted_by_sql_is_found_by_the_next_look(world_looked_at_often: World):
+    world = world_looked_at_often
     first, second = world.site.nodes
     ann, bob = await world.visitors_named("ann", "bob")
     tabs = [world.open(ann, first), world.open(ann, second)]
     world.open(bob, first)
     await all_see(world, ann, bob)
     await run(world.site, f"Session.objects.filter(pk={session_key(ann)!r})._raw_delete('default')")
-    await is_put_out(world, ann, tabs, 2 * RECHECK)
+    await is_put_out(world, ann, tabs, 2 * SOON)
 
 
 async def test_who_changes_the_own_password_stays_and_is_put_out_elsewhere(world: World):

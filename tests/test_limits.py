@@ -190,3 +190,27 @@ async def test_allowing_every_host_lets_no_foreign_page_in(
                 expected = 4401 if hosts == "*" else 4403
                 assert await closed(await socket_from(nobody, HOME, **rebound)) == expected
             assert await lives(await socket_from(ann, HOME))
+
+
+async def test_pages_of_trusted_origins_get_in_and_those_of_another_scheme_or_port_do_not(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CSRF_TRUSTED_ORIGINS", "https://app.example.org, https://*.example.net:8443")
+    with Server(tmp_path_factory.mktemp("trusting")) as server:
+        async with somebody(server) as ann:
+            for origin in ("https://app.example.org", "https://a.b.example.net:8443", server.url):
+                assert await lives(await socket_from(ann, HOME, Origin=origin)), origin
+            for origin in (
+                "http://app.example.org",
+                "https://app.example.org:8443",
+                "https://example.org",
+                "http://a.example.net:8443",
+                "https://a.example.net",
+                "https://example.net:8443",
+            ):
+                assert await closed(await socket_from(ann, HOME, Origin=origin)) == 4403, origin
+            # A trusted page speaks for whoever is logged in, and for nobody else.
+            async with Person(server.url, "nobody") as nobody:
+                trusted = await socket_from(nobody, HOME, Origin="https://app.example.org")
+                assert await closed(trusted) == 4401
+        assert "Traceback" not in server.output()

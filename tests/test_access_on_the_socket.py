@@ -32,7 +32,8 @@ class Policy(AccessPolicy):
         return [str(user.pk) async for user in User.objects.filter(pk__in=ids, username__startswith=mine)]
 
     def may_enter(self, user, room):
-        return room != "closed"
+        out = User.objects.filter(pk=user, last_name=f"Out of {room}")
+        return room != "closed" and not out.exists()
 
     may_watch = may_enter
 """

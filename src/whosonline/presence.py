@@ -133,7 +133,9 @@ def set_invisible(user: Any, invisible: bool) -> None:
 
 
 def sight_changed(*users: object) -> None:
-    """Say that what these users, by primary key, may see has changed, or which rooms they may be in.
+    """Say that what these users, by primary key, may see has changed, or where they may be.
+
+    That is: whom they see, which rooms they may be in or look into, and whether they may connect at all.
 
     Once the present transaction has been committed: within a second their pages show what they may see now.
     """

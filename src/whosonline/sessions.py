@@ -6,7 +6,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -31,6 +31,9 @@ BATCH = 200
 """Sessions, or users, that one query asks for; well below what any database allows as parameters."""
 
 NEVER = float("inf")
+
+CACHE_LAG = 1.0
+"""Seconds that a cache may keep a session beyond the end that its row tells."""
 
 # Some caches refuse a question for the sake of one bad key in it, and PostgreSQL one with a NUL.
 _PLAIN_KEY = re.compile(r"[!-~]{8,200}")
@@ -69,7 +72,7 @@ def visitors_of(session_keys: Iterable[str]) -> dict[str, Visitor]:
     """Return who session keys belong to; those that are nobody's (any more) are left out.
 
     Reads the database, and writes nothing: three queries for each 200 sessions, where the sessions and the
-    users are kept as Django keeps them.
+    users are kept as Django keeps them; four with the engine cached_db.
 
     Raises:
         Exception: whatever the database or the cache raises.
@@ -141,12 +144,8 @@ def _sessions(keys: list[str]) -> dict[str, _Session]:
     if engine.load is db.SessionStore.load:
         return _stored(engine, plain)
     if engine.load is cached_db.SessionStore.load:
-        found = _cached(engine, plain)
-        ends = _ends(engine, list(found))
-        return {
-            **{key: replace(session, expires=ends.get(key, NEVER)) for key, session in found.items()},
-            **_stored(engine, [key for key in plain if key not in found]),
-        }
+        found = _ending(engine, _cached(engine, plain))
+        return {**found, **_stored(engine, [key for key in plain if key not in found])}
     if engine.load is cache_engine.SessionStore.load:
         return _cached(engine, plain)
     return {key: _Session(dict(_read_only(settings.SESSION_ENGINE)(key).items())) for key in keys}
@@ -160,19 +159,23 @@ def _stored(engine: Any, keys: list[str]) -> dict[str, _Session]:
     return {row.session_key: _Session(decode(row.session_data), row.expire_date.timestamp()) for row in rows}
 
 
-def _ends(engine: Any, keys: list[str]) -> dict[str, float]:
-    """Return when sessions end, of which the cache says all else."""
-    if not keys:
-        return {}
-    rows = engine.get_model_class().objects.filter(session_key__in=keys)
-    return {key: end.timestamp() for key, end in rows.values_list("session_key", "expire_date")}
-
-
 def _cached(engine: Any, keys: list[str]) -> dict[str, _Session]:
     session = engine()
     names = {f"{session.cache_key_prefix}{key}": key for key in keys}
     found = session._cache.get_many(names)
     return {names[name]: _Session(data) for name, data in found.items()}
+
+
+def _ending(engine: Any, found: Mapping[str, _Session]) -> dict[str, _Session]:
+    """Return sessions that a cache holds, with their ends, which only their rows tell.
+
+    One that the cache holds beyond its row, or its row's end, is good: Django takes it too.
+    """
+    if not found:
+        return {}
+    rows = engine.get_model_class().objects.filter(session_key__in=found, expire_date__gt=timezone.now())
+    ends = {key: end.timestamp() + CACHE_LAG for key, end in rows.values_list("session_key", "expire_date")}
+    return {key: _Session(session.data, ends.get(key, NEVER)) for key, session in found.items()}
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.utils import timezone
@@ -65,6 +66,8 @@ def on_logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
         return
+    if isinstance(session, SignedCookies):
+        return  # its key is another one when it is saved: neither the socket nor a log-out could end this
     if Invisible.objects.filter(pk=user.pk).exists():
         return
     ttl = get_settings().policy.touch

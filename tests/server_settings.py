@@ -14,4 +14,8 @@ with suppress(ImportError):
 if folder := os.environ.get("STATIC_ROOT"):
     STATIC_ROOT = folder
 
+SESSION_ENGINE = os.environ.get("SESSION_ENGINE", "django.contrib.sessions.backends.db")
+SESSION_FILE_PATH = os.environ.get("SESSION_FILE_PATH")
+SESSION_COOKIE_AGE = int(os.environ.get("SESSION_COOKIE_AGE", 14 * 24 * 3600))
+
 WHOSONLINE = LOBBY | json.loads(os.environ.get("WHOSONLINE", "{}"))

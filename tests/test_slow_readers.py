@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientWebSocketResponse as Socket
@@ -16,6 +18,7 @@ from yarl import URL
 from bench import processes
 from bench.frames import masked
 from bench.people import Person
+from whosonline.testing.client import ClientState, ask, merge, watches
 
 from .serving import Server
 from .test_socket import hear
@@ -68,6 +71,11 @@ async def step_away_and_come_back(person: Socket, watcher: Socket, times: int) -
             await hear(watcher, users={"2": {"status": status}})
 
 
+async def sees(watcher: Socket, user: str, status: str) -> None:
+    while (await hear(watcher, users=...))["users"].get(user, {}).get("status") != status:
+        pass
+
+
 async def status_of(watcher: Socket, user: str) -> str:
     await watcher.send_json({"type": "watch", "users": ["1", "2"]})
     while user not in (users := (await hear(watcher, users=...))["users"]):
@@ -110,3 +118,83 @@ async def test_peers_that_never_read_cost_a_frame_or_two_hold_up_nobody_and_are_
             async with asyncio.timeout(2 * POLICY["SEND_TIMEOUT"]):
                 while await status_of(watching, "1") != "offline":
                     await asyncio.sleep(0.2)
+
+
+class Reader:
+    """A page at one end of a raw socket: reads when it is told to, and merges as the browser module does."""
+
+    def __init__(self, peer: socket.socket, *watched: dict[str, Any]) -> None:
+        self.frames = 0
+        """Updates that it was sent."""
+        self.state = ClientState()
+        self._peer = peer
+        for message in watched:
+            self.state = ask(self.state, message)
+
+    def ask_for_all(self) -> None:
+        for message in watches(self.state):
+            self._peer.sendall(masked(json.dumps(message).encode()))
+
+    async def read_until(self, condition: Callable[[], bool]) -> None:
+        reader, writer = await asyncio.open_connection(sock=self._peer)
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            while not condition():
+                message = json.loads(await self._frame(reader))
+                self.frames += message["type"] == "update"
+                self.state = merge(self.state, message)
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def _frame(self, reader: asyncio.StreamReader) -> bytes:
+        _, size = await reader.readexactly(2)
+        if size >= 126:
+            size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8), "big")
+        return await reader.readexactly(size)
+
+
+@pytest.mark.timeout(180)
+async def test_who_reads_on_after_many_changes_is_told_how_things_stand_and_not_each_change(
+    tmp_path: Path,
+) -> None:
+    ids = ["1", "2", "3", "4", *(f"{number:098}" for number in range(FRAME // 125))]
+    watched = {"type": "watch", "users": ids}, {"type": "watch", "room": "site"}
+    changes = 200
+    with Server(tmp_path, POLICY | {"SEND_TIMEOUT": 120}) as server:
+        async with AsyncExitStack() as stack:
+            people = [Person(server.url, name) for name in ("ann", "bob", "cy", "dan")]
+            ann, bob, cy, dan = [await stack.enter_async_context(person) for person in people]
+            for person in (ann, bob, cy):
+                await person.sign_up()
+            session = ann._browser.cookie_jar.filter_cookies(URL(server.url))["sessionid"].value
+            watching, changing, leaving = await bob.socket(), await bob.socket(), await cy.socket()
+            await watching.send_json({"type": "idle"})
+            await watching.send_json({"type": "watch", "users": ["1", "2", "3", "4"]})
+            slow = Reader(await asyncio.to_thread(silent_socket, server, session), *watched)
+            for _ in range(ASKED):
+                slow.ask_for_all()
+            await sees(watching, "1", "online")
+            await step_away_and_come_back(changing, watching, times=changes // 2)
+            await leaving.close()
+            await sees(watching, "3", "offline")
+            await dan.sign_up()
+            arriving = await dan.socket()
+            await sees(watching, "4", "online")
+            await changing.send_json({"type": "idle"})
+            await sees(watching, "2", "away")
+
+            right = {"1": "online", "2": "away", "3": "offline", "4": "online"}
+
+            def knows_all() -> bool:
+                told = {user: (slow.state.users[user] or {}).get("status") for user in right}
+                page = slow.state.page.rows if slow.state.page else None
+                listed = {user: row["status"] for user, row in (page or {}).items()}
+                return told == right and listed == {
+                    user: status for user, status in right.items() if status != "offline"
+                }
+
+            async with asyncio.timeout(30):
+                await slow.read_until(knows_all)
+            assert slow.frames <= 2 * ASKED + 4 < changes / 4
+            assert not arriving.closed

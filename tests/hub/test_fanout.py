@@ -99,6 +99,39 @@ async def test_who_was_told_another_count_is_set_right_and_nobody_else(world: Wo
     assert bob.take() == []
 
 
+async def test_after_a_long_flush_the_next_rests_three_times_as_long_and_after_a_short_one_a_tick(
+    world: World, monkeypatch
+):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","users":["ann","cy","dan"]}')
+    await world.clock.advance(10)
+    tab.take()
+
+    def users() -> list[str]:
+        return [user for message in tab.take() for user in message.get("users", {})]
+
+    seconds = count()
+    measured = SimpleNamespace(perf_counter=lambda: next(seconds), thread_time=lambda: 0)
+    monkeypatch.setattr(fanout, "time", measured)
+    arrive(hub, "ann")
+    await settle()
+    assert users() == ["ann"]  # at once
+    spent = hub._fanout._flushed.spent
+    assert spent >= 1  # a second for each turn
+    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    arrive(hub, "cy")
+    await world.clock.advance(3 * spent - 0.1)
+    assert users() == []
+    await world.clock.advance(0.11)
+    assert users() == ["cy"]
+    arrive(hub, "dan")
+    await world.clock.advance(0.08)
+    assert users() == []
+    await world.clock.advance(0.02)
+    assert users() == ["dan"]
+
+
 async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_most(
     world: World, monkeypatch
 ):

@@ -118,6 +118,7 @@ class UserList(LoginRequiredMixin, TemplateView):
             "invisible": self.invisible,
             "count": count,
             "away": away,
+            "as_last_known": presence.as_last_known(),
             "stretch": stretch,
             "everyone": self._address(view=EVERYONE),
             "online": self._address(view=ONLINE),

@@ -1,7 +1,8 @@
 """Ask who is online, from views, templates, tasks and shells.
 
 Every question may raise :class:`StoreUnavailable`: the store is away, and this process has no copy of what it
-holds. A process that serves sockets has one, from its first contact with the store on.
+holds. A process that serves sockets has one, from its first contact with the store on; :func:`as_last_known`
+says whether it may be old.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .core.search import matches
 from .core.statuses import SITE, Status
 from .hub.sights import MOST_READS
 from .models import Invisible
-from .runtime import present
+from .runtime import as_last_known, present
 from .signals import recheck
 from .stores.errors import StoreUnavailable
 
@@ -28,6 +29,7 @@ __all__ = [
     "Seen",
     "Status",
     "StoreUnavailable",
+    "as_last_known",
     "count_for",
     "is_invisible",
     "online_count",

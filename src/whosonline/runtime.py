@@ -85,6 +85,11 @@ def present() -> Replica | SyncStore:
     return hub.replica
 
 
+def as_last_known() -> bool:
+    """Return whether :func:`present` answers from a copy that may be old, since the store is away."""
+    return present() is not sync_store() and _Running.hub is not None and not _Running.hub.ready
+
+
 class _Running:
     """The hub of this process, and the loop it runs in."""
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.lobby.markup import parse, rows
+
 from .site import LOGGED_OUT, SLACK, Site, World, until
 
 Fault = Callable[[Site], Coroutine[Any, Any, bool]]
@@ -84,6 +86,34 @@ async def test_a_fault_of_redis_passes(world: World, fault: Fault):
     # Told once, and not taken back while it lasted.
     if away:
         assert all(tab.notices == ["degraded", "ok"] for tab in stay)
+
+
+STALE = "statuses are as last known"
+
+
+async def test_a_page_that_is_asked_for_while_redis_is_away_shows_who_was_online_and_that_this_may_be_old(
+    world: World,
+):
+    site = world.site
+    first, second, _ = site.nodes
+    ann, bob, carol = await world.visitors_named("ann", "bob", "carol")
+    tabs = [world.open(ann, first), world.open(bob, second)]
+    await world.settles()
+    asks = ann.at(first)
+    assert STALE not in await asks.page()
+    site.redis.kill()
+    await until(lambda: all(tab.state.degraded for tab in tabs), site.lease + SLACK)
+    for who, status in ((bob, "online"), (carol, "offline")):
+        page = parse(await asks.page(f"/?q={who.name}"))
+        assert rows(page)[who.name].one(".status")["data-status"] == status
+        assert STALE in page.one("p.connection").text
+    online = parse(await asks.page(f"/?view=online&q={bob.name}"))
+    assert list(rows(online)) == [bob.name]
+    assert STALE in online.one("p.connection").text
+    assert online.one("p.count").text == "2 online"
+    await asyncio.to_thread(site.redis.start)
+    await world.settles(site.lease + SLACK)
+    assert STALE not in await asks.page()
 
 
 async def test_who_logs_out_while_redis_is_away_is_closed_there_at_once_and_elsewhere_when_it_is_back(

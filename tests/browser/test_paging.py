@@ -135,19 +135,26 @@ async def _is_watched(page: Page, name: str) -> bool:
     return await page.locator(f'#users > li[data-key="{name}"]:not([data-presence-paused])').count() > 0
 
 
-@pytest.mark.parametrize("how", ["reload", "back"])
+@pytest.mark.parametrize("how", ["reload", "back", "forward"])
 async def test_one_lands_where_one_was(visit: Visit, how: str) -> None:
     ann = await visit("ann")
     await ann.join()
+    await ann.page.goto("/password/")
+    await ann.page.goto("/")
+    await live(ann.page)
     await scroll_to_row(ann.page, "user260")
     await ann.page.mouse.wheel(0, -333)
     await address_says(ann.page)
     before = await first_on_screen(ann.page)
     if how == "reload":
         await ann.page.reload()
-    else:
+    elif how == "back":
         await ann.page.goto("/log_out/")
         await ann.page.go_back()
+    else:
+        await ann.page.go_back()
+        await expect(ann.page).to_have_url("/password/")
+        await ann.page.go_forward()
     await live(ann.page)
 
     async def is_back() -> bool:

@@ -1,0 +1,88 @@
+"""Online now with hundreds of people: the page stays small, and watches what is on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.async_api import expect
+
+from tests.redis_servers import RedisServer
+from tests.serving import Server
+
+from .conftest import Visit, in_shell
+from .visitor import keys, live, row, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MANY = 400
+MOST = 300
+"""Rows that a page may hold."""
+PAGE = 100
+"""Rows of those online that are watched at once."""
+
+IMPORTS = "from whosonline.runtime import sync_store; from whosonline.directory import profile"
+COME = "[sync_store().touch(str(u.pk), profile(u), f's{u.pk}', 3600) for u in User.objects.all()]"
+
+
+@pytest.fixture(scope="module")
+def lobby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A lobby where hundreds are online, though only on paper: as after log-ins whose pages never came."""
+    folder = tmp_path_factory.mktemp("lobby")
+    server = Server(folder, {"GRACE": 3})
+    with RedisServer(folder) as redis:
+        server._environment["REDIS_URL"] = redis.url
+        users = f"User(username=f'user{{n:03}}') for n in range({MANY})"
+        code = f"User.objects.bulk_create({users}); {IMPORTS}; {COME}"
+        server.manage("shell", "-c", f"from django.contrib.auth.models import User; {code}")
+        with server:
+            yield server
+            server.stop()
+            assert "Traceback" not in server.output(), server.output()
+
+
+async def test_online_now_releases_rows_out_of_sight_and_watches_those_on_the_screen(
+    visit: Visit, lobby: Server
+) -> None:
+    ann = await visit("aa")
+    await ann.join()
+    await ann.page.goto("/?view=online")
+    await live(ann.page)
+    await ann.page.mouse.move(500, 500)
+    seen: set[str] = set()
+
+    async def turned(down: bool) -> list[str]:
+        await ann.page.mouse.wheel(0, 1200 if down else -1200)
+        listed = await keys(ann.page)
+        assert listed == sorted(listed)
+        assert len(listed) <= MOST
+        seen.update(listed)
+        return listed
+
+    async def at_the_end() -> bool:
+        return (await turned(down=True))[-1] == f"user{MANY - 1}"
+
+    async def at_the_beginning() -> bool:
+        return ann.name in await turned(down=False) and await ann.page.evaluate("() => scrollY") == 0
+
+    async def watches_the_screen() -> bool:
+        watched = await ann.page.evaluate("() => (whosonline.page ?? []).map((row) => row.id)")
+        users = await ann.page.evaluate("() => [...whosonline.state.users.keys()]")
+        shown = await ann.page.evaluate(
+            """() => [...document.querySelectorAll("#users > li")].filter((item) => {
+                const { top, bottom } = item.getBoundingClientRect();
+                return bottom > 0 && top < innerHeight;
+            }).map((item) => item.dataset.user)"""
+        )
+        return set(shown) <= set(watched) and max(len(watched), len(users)) <= PAGE
+
+    await until(at_the_end)
+    assert seen >= {f"user{n:03}" for n in range(MANY)}
+    assert "user000" not in await keys(ann.page)
+    await until(watches_the_screen)
+    await until(at_the_beginning)
+    assert f"user{MANY - 1}" not in await keys(ann.page)
+    await until(watches_the_screen)
+    goes = "u = User.objects.get(username='user001'); sync_store().expel(f's{u.pk}', str(u.pk))"
+    await in_shell(lobby, f"{IMPORTS}; {goes}")
+    await expect(row(ann.page, "user001")).to_have_count(0)

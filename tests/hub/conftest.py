@@ -22,6 +22,9 @@ from whosonline.stores.memory import MemoryBackend, MemoryStore, MemorySyncStore
 from whosonline.testing.clock import ManualClock, settle
 from whosonline.testing.sockets import RecordingSocket
 
+FAR = 1e12
+"""Seconds since 1970: of a session that goes on."""
+
 
 class Tab:
     """A browser's tab: a socket of a person at a hub."""
@@ -29,7 +32,7 @@ class Tab:
     def __init__(self, hub: Hub, user: str, session: str) -> None:
         self.hub = hub
         self.socket = RecordingSocket()
-        self.connection = hub.connection(user, session, session, self.socket.send, self._closed)
+        self.connection = hub.connection(user, session, session, self.socket.send, self._closed, FAR)
 
     def _closed(self, code: wire.CloseCode) -> None:
         self.socket.close(code)
@@ -122,7 +125,7 @@ class People:
         await self._answers.wait()
         return {
             connection: Standing(
-                self.expires.get(connection.session, float("inf")),
+                self.expires.get(connection.session, FAR),
                 connection.user in invisible,
                 profile=names.get(connection.user),
             )
@@ -163,7 +166,7 @@ class World:
         session: str = "",
         touched: bool = False,
         asked: float | None = None,
-        expires: float = float("inf"),
+        expires: float = FAR,
         invisible: bool = False,
     ) -> Tab:
         """Open a tab, and forget what it was told so far."""

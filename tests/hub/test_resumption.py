@@ -114,6 +114,15 @@ async def test_a_token_ends_with_its_time_and_with_the_session(world: World):
     assert not hub.believes(token._replace(expires=now - 1))
 
 
+async def test_of_a_session_whose_end_nobody_knows_there_is_no_token(world: World):
+    hub = await world.node()
+    tab = Tab(hub, "ann", "s")
+    tab.connection.expires = float("inf")
+    hub.open(tab.connection, ANN, touched=False)
+    await settle()
+    assert "resume" not in tab.take("welcome")[0]
+
+
 async def test_whose_rights_are_in_doubt_gets_no_token(world: World):
     hub = await world.node()
     world.sync.recheck("ann")

@@ -50,8 +50,11 @@ class Resumption:
         self._sure_from = 0.0
 
     def token(self, connection: Connection, profile: Profile, invisible: bool) -> Token | None:
-        """Return what a new token of a connection says; None where nobody could believe it."""
-        if self._cursor is None or self._degraded:
+        """Return what a new token of a connection says; None where nobody could believe it.
+
+        Of a session nobody knows the end of, nobody could say when to believe it no more.
+        """
+        if self._cursor is None or self._degraded or connection.expires == float("inf"):
             return None
         return Token(
             connection.session,

@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 """Seconds that a server may take to begin or to end."""
 
 
@@ -70,7 +70,11 @@ class Server:
                 stderr=output,
                 process_group=0,
             )
-        until_port_answers(self.port, self._process, self.output)
+        try:
+            until_port_answers(self.port, self._process, self.output)
+        except RuntimeError:
+            self.stop(signal.SIGKILL)
+            raise
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> int:
         """End it by a signal; return its exit code."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from .conftest import Arrive, Visit
 from .visitor import Visitor, keys, live, row, status
@@ -72,6 +73,29 @@ async def test_back_leads_to_before_the_search_and_forward_to_it(arrive: Arrive)
     await ann.page.go_forward()
     await rows_are(ann.page, bob.name)
     await expect(field(ann.page)).to_have_value(bob.name)
+
+
+async def test_back_before_the_search_has_been_answered_ends_it(arrive: Arrive) -> None:
+    (ann,) = await arrive("ann")
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def answer_later(route: Route) -> None:
+        asked.set()
+        await answer.wait()
+        await route.continue_()
+
+    await ann.page.route("**/?q=*", answer_later)
+    await field(ann.page).fill("nobody-of-this-name")
+    await asked.wait()
+    await ann.page.go_back()
+    await expect(ann.page).to_have_url("/")
+    await expect(field(ann.page)).to_have_value("")
+    answer.set()
+    await expect(ann.page.locator("#users[aria-busy]")).to_have_count(0)
+    await field(ann.page).press("a")  # what comes next is answered, and by itself
+    await expect(ann.page).to_have_url("/?q=a")
+    await expect(row(ann.page, ann.name)).to_have_count(1)
+    await expect(ann.page.locator("#nobody")).to_be_hidden()
 
 
 async def test_the_views_keep_the_search(arrive: Arrive) -> None:

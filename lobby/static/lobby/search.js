@@ -44,12 +44,13 @@ export class Search {
   }
 
   #return(state) {
+    clearTimeout(this.#due);
     const query = new URLSearchParams(location.search).get("q") ?? "";
+    this.#field.value = query;
     if (query === this.#list.dataset.query) {
       this.#stop(); // another step within the page, and away from a search that was under way
       return;
     }
-    this.#field.value = query;
     this.#show(location.href, state);
   }
 

@@ -41,17 +41,23 @@ values: SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 keys = st.none() | texts
-ranges = st.fixed_dictionaries({}, optional={"after": keys, "until": keys})
+searches = st.none() | texts | st.sampled_from(["w", "WITNESS", "host", " ", "\n\t", "\U0010ffff", "ﬁ", "İ"])
+"""Some find one of those who are there, some everybody, some change as their case is folded."""
+
+ranges = st.fixed_dictionaries({}, optional={"after": keys, "until": keys, "search": searches})
 
 
-def message(kind: str, **fields: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({"type": st.just(kind), **fields})
+def message(
+    kind: str, optional: dict[str, SearchStrategy[Any]] | None = None, **fields: SearchStrategy[Any]
+) -> SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"type": st.just(kind), **fields}, optional=optional)
 
 
 understood = st.one_of(
     message("watch", users=st.lists(texts, max_size=30)),
     message("watch", users=st.integers(0, 600).map(lambda count: [str(number) for number in range(count)])),
-    message("watch", room=texts, after=keys, limit=st.integers(0, 101)),
+    message("watch", {"search": searches}, room=texts, after=keys, limit=st.integers(0, 101)),
+    message("watch", room=st.just("site"), limit=st.integers(1, 100), search=searches),
     message("watch", directory=ranges),
     message("unwatch", users=st.just(True)),
     message("unwatch", room=texts),
@@ -65,13 +71,19 @@ understood = st.one_of(
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a message of which a field is missing, of another kind, or one too many."""
+    """Draw a message of which a field, maybe one of the part of the list that it names, is wrong.
+
+    It is missing, of another kind, or one too many.
+    """
     made = dict(draw(understood))
-    field = draw(st.sampled_from([*made, "type", "users", "room", "after", "limit", "directory", "x"]))
+    part = made.get("directory")
+    fields = part if isinstance(part, dict) and draw(st.booleans()) else made
+    others = ["type", "users", "room", "after", "until", "limit", "search", "directory", "x"]
+    field = draw(st.sampled_from([*fields, *others]))
     if draw(st.booleans()):
-        made.pop(field, None)
+        fields.pop(field, None)
     else:
-        made[field] = draw(values)
+        fields[field] = draw(values)
     return made
 
 

@@ -31,7 +31,11 @@ from . import inputs
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "1000"))
 """So many of each kind."""
 
-pytestmark = pytest.mark.timeout(max(INPUTS // 10, 120))
+pytestmark = [
+    pytest.mark.timeout(max(INPUTS // 10, 120)),
+    # What fails may be large, and is to be shown all the same.
+    pytest.mark.filterwarnings("ignore:Generating overly large repr"),
+]
 
 TOGETHER = 20
 """Inputs in one of Hypothesis' examples, after which the others are looked after."""

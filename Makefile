@@ -32,7 +32,7 @@ bench: $(VENV)/dev ## Measure it all with 100,000 sockets, into bench/RESULTS.md
 	@exec $(BIN)/python -m bench $(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(HOLD),--hold $(HOLD))
 
 test: $(VENV)/dev ## Run all tests; installs Chromium and the like if missing and may be installed
-	@scripts/need chromium node redis-server nginx openssl
+	@scripts/need chromium node redis-server postgresql nginx openssl
 	node --test tests/js/*.test.js
 	$(BIN)/python -m pytest
 

@@ -26,10 +26,15 @@ class Server:
         folder: Where its database and its output go.
         policy: What its WHOSONLINE dict holds.
         command: The command of manage.py, before its address.
+        database: The URL of another database than an SQLite in the folder.
     """
 
     def __init__(
-        self, folder: Path, policy: dict[str, Any] | None = None, command: Sequence[str] = ("serve",)
+        self,
+        folder: Path,
+        policy: dict[str, Any] | None = None,
+        command: Sequence[str] = ("serve",),
+        database: str = "",
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -38,7 +43,7 @@ class Server:
         self._environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.server_settings",
-            "DATABASE_URL": f"sqlite:///{folder / 'lobby.sqlite3'}",
+            "DATABASE_URL": database or f"sqlite:///{folder / 'lobby.sqlite3'}",
             "WHOSONLINE": json.dumps(policy or {}),
             "SECRET_KEY": "only-for-tests",
             "DEBUG": "1",

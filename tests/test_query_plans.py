@@ -1,17 +1,12 @@
 """What the database does for a page of the list: it reads the rows of the page, from an index.
 
-Run as a whole with DATABASE_URL set to a PostgreSQL, these hold there too; with POSTGRES_URL set, the last
-test does that.
+With DATABASE_URL set to a PostgreSQL, these hold there too: test_postgresql.py runs them so.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +18,6 @@ from whosonline import directory, words
 
 pytestmark = pytest.mark.django_db
 
-POSTGRES = "POSTGRES_URL"
 SORT = {"sqlite": "TEMP B-TREE", "postgresql": "Sort"}
 
 
@@ -91,18 +85,3 @@ def test_a_search_is_a_stretch_of_the_index_of_words(
         assert "auth_user_pkey" in users
     assert "SCAN auth_user" not in users
     assert "Seq Scan" not in search + users
-
-
-@pytest.mark.skipif(POSTGRES not in os.environ, reason=f"{POSTGRES} names no PostgreSQL to be tested with")
-def test_all_of_this_holds_on_postgresql() -> None:
-    environment = {**os.environ, "DATABASE_URL": os.environ[POSTGRES]}
-    del environment[POSTGRES]
-    files = ["test_query_plans.py", "test_search.py", "test_directory.py"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *(Path(__file__).parent / name for name in files)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout

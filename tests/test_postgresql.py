@@ -1,0 +1,114 @@
+"""The same on PostgreSQL: what the database itself does, and the lobby served from it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from bench.people import Person
+
+from .postgres_server import PostgresServer
+from .serving import ROOT, Server
+from .test_socket import hear
+
+pytestmark = pytest.mark.timeout(300)
+
+DATABASE_S_OWN = [
+    "test_query_plans.py",
+    "test_search.py",
+    "test_directory.py",
+    "test_last_seen.py",
+    "test_sessions.py",
+    "test_privacy.py",
+    "lobby/test_list.py",
+    "lobby/test_paging.py",
+    "lobby/test_views_and_search.py",
+    "lobby/test_visibility.py",
+]
+"""Tests in which the database answers: in its order, by its indexes, and with what it refuses."""
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    try:
+        server = PostgresServer()
+    except LookupError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lobby(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder, database = tmp_path_factory.mktemp("lobby"), postgres.database("lobby")
+    with Server(folder, {"GRACE": 0.2}, database=database) as server:
+        yield server
+    assert "Traceback" not in server.output(), server.output()
+
+
+def test_lists_searches_pages_and_times_are_the_same_on_postgresql(postgres: PostgresServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        + [str(ROOT / "tests" / name) for name in DATABASE_S_OWN],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": postgres.database("lists")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout, done.stdout
+
+
+async def test_the_lobby_served_from_postgresql_shows_who_comes_who_leaves_and_whom_a_search_finds(
+    lobby: Server,
+) -> None:
+    async with Person(lobby.url, "Zoe") as zoe, Person(lobby.url, "bob") as bob:
+        await zoe.sign_up("Zoe Zachary")
+        watching = await zoe.socket()
+        await hear(watching, type="welcome")
+        await watching.send_json({"type": "watch", "directory": {"search": "smi"}})
+        await hear(watching, type="directory", reset=True)
+        await watching.send_json({"type": "watch", "room": "site", "search": "SMITH"})
+        await hear(watching, type="update", page=...)
+
+        await bob.sign_up("Bob Smith")
+        (row,) = (await hear(watching, type="directory", added=...))["added"]
+        assert (row["name"], row["key"]) == ("Bob Smith", "bob")
+        tab = await bob.socket()
+        me = (await hear(tab, type="welcome"))["you"]
+        page = (await hear(watching, type="update", page=...))["page"]
+        assert [put["id"] for put in page["put"]] == [row["id"]] == [me]
+
+        everybody = await bob.page("/")
+        assert everybody.index("Zoe Zachary") < everybody.index("Bob Smith"), "Z is before b, by code point"
+        found = await bob.page("/?q=zach")
+        assert "Zoe Zachary" in found
+        assert f'data-presence-user="{me}"' not in found
+
+        await tab.close()
+        assert (await hear(watching, type="update", page=...))["page"]["drop"] == [me]
+        await watching.send_json({"type": "watch", "users": [me]})
+        while "last_seen" not in (
+            seen := (await hear(watching, type="update", users=...))["users"].get(me, {})
+        ):
+            pass
+        assert seen["status"] == "offline"
+
+
+async def test_what_postgresql_refuses_to_compare_with_is_answered_all_the_same(lobby: Server) -> None:
+    async with Person(lobby.url, "carol") as carol:
+        await carol.sign_up()
+        tab = await carol.socket()
+        await hear(tab, type="welcome")
+        for search in ("\0", "x\0", "\ud7ff", "\U0010ffff", "%", "'\\_", "x" * 100):
+            await tab.send_json({"type": "watch", "directory": {"after": "\U0010ffff", "search": search}})
+            await hear(tab, type="directory", reset=True)
+        nobody = ["\0", "é", "1" * 100, str(2**31), str(2**63 - 1), str(2**63), "-1"]
+        await tab.send_json({"type": "watch", "users": nobody})
+        assert set((await hear(tab, type="update", users=...))["users"]) == set(nobody)
+        assert "carol" in await carol.page("/?q=caro%00&after=%00")

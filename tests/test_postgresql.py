@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from bench.people import Person
@@ -43,9 +46,14 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="module")
-def lobby(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder, database = tmp_path_factory.mktemp("lobby"), postgres.database("lobby")
-    with Server(folder, {"GRACE": 0.2}, database=database) as server:
+def database(postgres: PostgresServer) -> str:
+    """The address of the lobby's database."""
+    return postgres.database("lobby")
+
+
+@pytest.fixture(scope="module")
+def lobby(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("lobby"), {"GRACE": 0.2}, database=database) as server:
         yield server
     assert "Traceback" not in server.output(), server.output()
 
@@ -112,3 +120,33 @@ async def test_what_postgresql_refuses_to_compare_with_is_answered_all_the_same(
         await tab.send_json({"type": "watch", "users": nobody})
         assert set((await hear(tab, type="update", users=...))["users"]) == set(nobody)
         assert "carol" in await carol.page("/?q=caro%00&after=%00")
+
+
+def test_two_processes_that_write_down_the_same_people_wait_for_each_other_in_turn(
+    lobby: Server, database: str
+) -> None:
+    first, second = 8001, 8008  # as a set of Python's they come the other way round
+    make = f"""
+from django.contrib.auth.models import User
+from whosonline.models import LastSeen
+from whosonline import last_seen
+User.objects.bulk_create(User(pk=pk, username=str(pk)) for pk in ({first}, {second}))
+last_seen.save({{"{second}": 100, "{first}": 100}})
+"""
+    save = f"""
+from whosonline import last_seen
+last_seen.save({{"{second}": 200, "{first}": 200}})
+"""
+    seen = "UPDATE whosonline_lastseen SET at = now() WHERE user_id = %s"
+    lobby.manage("shell", "-c", make)
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(database) as another:
+        another.execute(seen, [first])
+        saving = pool.submit(lobby.manage, "shell", "-c", save)
+        deadline = time.monotonic() + 60
+        while not another.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+            assert not saving.done(), saving.result()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        another.execute(seen, [second])
+        another.commit()
+        saving.result(60)

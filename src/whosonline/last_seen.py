@@ -31,7 +31,9 @@ def save(times: Mapping[str, int]) -> None:
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
         # Users may have been deleted since; and what another process wrote may be later.
-        existing = set(get_user_model()._default_manager.filter(pk__in=batch).values_list("pk", flat=True))
+        # In one order everywhere: else two processes that write the same rows might each wait for the other.
+        users = get_user_model()._default_manager.filter(pk__in=batch).order_by("pk")
+        existing = list(users.values_list("pk", flat=True))
         known = load([str(key) for key in batch])
         rows = []
         for key in existing:

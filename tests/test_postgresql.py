@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -142,11 +142,35 @@ last_seen.save({{"{second}": 200, "{first}": 200}})
     with ThreadPoolExecutor(1) as pool, psycopg.connect(database) as another:
         another.execute(seen, [first])
         saving = pool.submit(lobby.manage, "shell", "-c", save)
-        deadline = time.monotonic() + 60
-        while not another.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
-            assert not saving.done(), saving.result()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until_it_waits(saving, another)
         another.execute(seen, [second])
         another.commit()
         saving.result(60)
+
+
+async def test_who_is_renamed_while_the_words_are_written_anew_is_found_by_the_new_name(
+    lobby: Server, database: str
+) -> None:
+    async with Person(lobby.url, "erin") as erin:
+        await erin.sign_up()
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(database) as another:
+            another.execute("UPDATE auth_user SET username = 'frida' WHERE username = 'erin'")
+            another.execute(
+                "UPDATE whosonline_searchword SET word = 'frida', key = 'frida' WHERE key = 'erin'"
+            )
+            writing = pool.submit(lobby.manage, "whosonline", "reindex")
+            until_it_waits(writing, another)
+            another.commit()
+            writing.result(60)
+        with psycopg.connect(database) as another:
+            words = "SELECT word FROM whosonline_searchword WHERE word IN ('erin', 'frida')"
+            assert another.execute(words).fetchall() == [("frida",)]
+
+
+def until_it_waits(work: Future[str], another: psycopg.Connection) -> None:
+    """Wait until what is done meanwhile waits for another's transaction."""
+    deadline = time.monotonic() + 60
+    while not another.execute("SELECT FROM pg_locks WHERE NOT granted").fetchall():
+        assert not work.done(), work.result()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

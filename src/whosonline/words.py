@@ -6,10 +6,11 @@ A word is the rest of a name from the beginning of one of its words on, as searc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import router, transaction
+from django.db import connections, models, router, transaction
 
 from . import directory
 from .core.entries import Profile
@@ -31,12 +32,25 @@ def reindex(using: str | None = None) -> Iterator[int]:
     Searches go on meanwhile.
     """
     using = using or router.db_for_write(SearchWord)
-    for users in _batches(using):
-        write_all(
-            {user.pk: directory.profile(user) if directory.is_listed(user) else None for user in users},
-            using,
-        )
+    everybody = get_user_model()._base_manager.using(using).order_by("pk")
+    users = _rewrite(everybody, using)
+    while users:
         yield len(users)
+        users = _rewrite(everybody.filter(pk__gt=users[-1].pk), using)
+
+
+def _rewrite(users: models.QuerySet[Any], using: str) -> list[Any]:
+    """Write the words of the first of some users anew, listed or not; return who they were."""
+    features = connections[using].features
+    locks = features.has_select_for_update and features.supports_select_for_update_with_limit
+    # Who is being renamed is waited for, and who wants to be waits: no name that is gone gets words. Without
+    # locks of rows it is read before the transaction: SQLite gives up one that reads, and then has to wait.
+    with transaction.atomic(using=using) if locks else nullcontext():
+        batch = list((users.select_for_update() if locks else users)[:BATCH])
+        write_all(
+            {user.pk: directory.profile(user) if directory.is_listed(user) else None for user in batch}, using
+        )
+    return batch
 
 
 def write_all(profiles: dict[Any, Profile | None], using: str) -> None:
@@ -54,12 +68,3 @@ def _words_of(profiles: dict[Any, Profile | None]) -> Iterable[SearchWord]:
         if profile is not None
         for word in sorted(tails(profile))
     ]
-
-
-def _batches(using: str) -> Iterator[list[Any]]:
-    """Yield all users, the unlisted too, in the order of their primary keys."""
-    everybody = get_user_model()._base_manager.using(using).order_by("pk")
-    users = list(everybody[:BATCH])
-    while users:
-        yield users
-        users = list(everybody.filter(pk__gt=users[-1].pk)[:BATCH])

@@ -18,7 +18,7 @@ STORM = 20 * AT_ONCE
 async def test_so_many_enter_in_one_turn_and_the_others_in_their_order_in_the_next() -> None:
     door, entered = Door(), list[int]()
     for number in range(3 * AT_ONCE + 1):
-        if door.has_room():
+        if door.take_place():
             entered.append(number)
         else:
             door.wait(lambda number=number: entered.append(number))
@@ -29,13 +29,13 @@ async def test_so_many_enter_in_one_turn_and_the_others_in_their_order_in_the_ne
     assert entered == list(range(3 * AT_ONCE + 1))
     assert max(now - before for before, now in zip([0, *lengths], lengths, strict=False)) <= AT_ONCE
     await asyncio.sleep(0)
-    assert door.has_room()
+    assert door.take_place()
 
 
 async def test_who_has_gone_while_waiting_is_passed_over_and_the_next_comes_in() -> None:
     entered = list[str]()
     door = Door()
-    while door.has_room():
+    while door.take_place():
         pass
     door.wait(lambda: None)  # what a protocol does whose peer has gone
     door.wait(lambda: entered.append("next"))

@@ -29,8 +29,8 @@ class Door:
         self._turns = False
         self._waiting: deque[Callable[[], None]] = deque()
 
-    def has_room(self) -> bool:
-        """Return whether one may come in now, without waiting; if so, that one is counted."""
+    def take_place(self) -> bool:
+        """Let one in now if there is room and nobody waits; return whether that was so."""
         if self._waiting or not self._room:
             return False
         self._count()
@@ -87,7 +87,7 @@ class ImpatientHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_in or self.door.has_room():
+        if self._is_in or self.door.take_place():
             self._is_in = True
             self._take(data)
         else:

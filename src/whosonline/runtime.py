@@ -18,6 +18,8 @@ from .core.entries import Profile
 from .core.policy import Policy
 from .core.replica import Replica
 from .core.wire import Range
+from .hub import access as rooms
+from .hub import sights
 from .hub.connection import Connection
 from .hub.hub import Hub, Site
 from .hub.rechecks import Standing
@@ -29,6 +31,9 @@ LONGEST_ANSWER = 2.0
 
 FILES_BESIDE = 100
 """Files that a process needs beside its sockets: pages that are asked for, the database, Redis."""
+
+POLICY_THREADS = sights.AT_ONCE + 2 * rooms.AT_ONCE
+"""As many as questions are asked of an access policy at the same time."""
 
 _making = Lock()
 
@@ -142,7 +147,7 @@ def _site() -> Site:
         staying=in_thread(_staying),
         look_up=at_the_door(sessions.visitors_of),
         write_token=resume.write,
-        access=access.questions(_in_threads("whosonline-access", 2)),
+        access=access.questions(_in_threads("whosonline-access", POLICY_THREADS)),
     )
 
 

@@ -45,8 +45,10 @@ def _rewrite(users: models.QuerySet[Any], using: str) -> list[Any]:
     locks = features.has_select_for_update and features.supports_select_for_update_with_limit
     # Who is being renamed is waited for, and who wants to be waits: no name that is gone gets words. Without
     # locks of rows it is read before the transaction: SQLite gives up one that reads, and then has to wait.
+    # Rows that refer to them may come meanwhile, where the database can tell.
+    no_key = features.has_select_for_no_key_update
     with transaction.atomic(using=using) if locks else nullcontext():
-        batch = list((users.select_for_update() if locks else users)[:BATCH])
+        batch = list((users.select_for_update(no_key=no_key) if locks else users)[:BATCH])
         write_all(
             {user.pk: directory.profile(user) if directory.is_listed(user) else None for user in batch}, using
         )

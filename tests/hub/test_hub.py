@@ -181,6 +181,41 @@ async def test_a_session_that_is_given_another_key_comes_back_with_it_unseen(wor
     assert statuses(tab.take()) == []
 
 
+async def test_a_session_with_a_new_key_is_not_put_out_by_any_other_look_in_between(world):
+    hub = await world.node()
+    ann = await world.tab(hub, "ann", "old key")
+    world.people.refused.add("ann")  # what the site says of the old key
+    world.sync.renew("old key", "ann")
+    await settle()
+    hub._rights.doubt_everybody()
+    await settle()
+    assert ann.socket.closed_with is None
+    await world.clock.advance(RENEW_DELAY)
+    assert ann.socket.closed_with is CloseCode.GOING
+
+
+async def test_a_socket_that_came_late_with_an_old_key_is_sent_back_by_the_look_that_finds_it(world):
+    hub = await world.node()
+    world.sync.renew("old key", "ann")
+    await settle()
+    await world.clock.advance(2 * RENEW_DELAY)
+    late = await world.tab(hub, "ann", "old key")
+    world.people.refused.add("ann")
+    hub._rights.doubt_everybody()
+    await settle()
+    assert late.socket.closed_with is CloseCode.GOING
+
+
+async def test_a_name_that_was_told_before_the_look_up_does_not_undo_what_that_found(world):
+    hub = await world.node()
+    world.sync.relist("ann", Profile("ann", "Before"), "ann")
+    await settle()
+    await world.clock.advance(1)
+    tab = Tab(hub, "ann", "s")
+    hub.open(tab.connection, Profile("ann", "Now"), touched=False)
+    assert hub._connections.profile("ann") == Profile("ann", "Now")
+
+
 async def test_who_was_looked_up_before_a_gap_in_the_log_is_looked_up_once_more(world):
     hub = await world.node()
     await world.tab(hub, "bob")

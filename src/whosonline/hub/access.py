@@ -11,8 +11,8 @@ from .connection import Connection
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""Questions about rooms that are asked at the same time."""
+AT_ONCE = 2
+"""Questions that are asked at the same time about what clients ask for, and as many about what they have."""
 
 PATIENCE = 20.0
 """Seconds that the site may take for an answer; then there is none."""
@@ -61,6 +61,9 @@ class Rooms:
         self._leave = leave
         self._watch_again = watch_again
         self._turn = asyncio.Semaphore(AT_ONCE)
+        # Apart: whoever asks for something does not wait behind a look at everybody.
+        self._turn_to_recheck = asyncio.Semaphore(AT_ONCE)
+        self._rechecking: set[Connection] = set()
 
     @property
     def restricted(self) -> bool:
@@ -69,44 +72,62 @@ class Rooms:
 
     async def enter(self, connection: Connection, room: str) -> None:
         """Return if a connection may enter a room. Raises NotAllowed."""
-        if not await self._may(self._access.may_enter, connection, room):
+        if not await self._asked(self._access.may_enter, connection, room):
             raise NotAllowed(f"the room {room!r} may not be entered")
 
     async def watch(self, connection: Connection, room: str) -> None:
         """Note whether a room is closed to a connection that is about to look into it."""
-        connection.barred = not await self._may(self._access.may_watch, connection, room)
+        connection.barred = not await self._asked(self._access.may_watch, connection, room)
 
     async def recheck(self, connection: Connection) -> None:
         """Ask again about the rooms of a connection; take it out of those that it may not be in any more.
 
-        Where there is no answer all stays as it is: who was taken out would not be put back.
+        Where there is no answer it stays in its rooms, since nothing would put it back, and looks into none.
         """
-        for room in list(self._entered(connection)):
+        if connection in self._rechecking:
+            return  # its turn is still to come
+        self._rechecking.add(connection)
+        try:
+            async with self._turn_to_recheck:
+                self._rechecking.discard(connection)
+                await self._recheck(connection)
+        finally:
+            self._rechecking.discard(connection)
+
+    async def _recheck(self, connection: Connection) -> None:
+        for room in list(self._entered(connection)) if not connection.closed else ():
             may = await self._may(self._access.may_enter, connection, room)
             if may is False and not connection.closed:
                 self._leave(connection, room)
         room_watched = _watched(connection)
-        if room_watched is None or self._access.may_watch is None:
+        if room_watched is None or self._access.may_watch is None or connection.closed:
             return
-        may = await self._may(self._access.may_watch, connection, room_watched)
-        barred = connection.barred if may is None else not may
+        barred = not await self._may(self._access.may_watch, connection, room_watched)
         # Who looks into another room by now was asked about that one since.
         if barred != connection.barred and not connection.closed and _watched(connection) == room_watched:
             connection.barred = barred
             self._watch_again(connection)
+
+    async def _asked(self, ask: MayRoom | None, connection: Connection, room: str) -> bool:
+        """Return what the site says to a client that waits for it; False if it does not say it in time."""
+        if ask is None:
+            return True
+        try:
+            async with asyncio.timeout(PATIENCE), self._turn:
+                return bool(await self._may(ask, connection, room))
+        except TimeoutError:
+            logger.error("the access policy could not be asked in time who may come into a room; nobody may")
+            return False
 
     async def _may(self, ask: MayRoom | None, connection: Connection, room: str) -> bool | None:
         """Return what the site says; None if it could not say."""
         if ask is None:
             return True
         try:
-            # The site's patience is tried by one question, not by those before it.
-            async with self._turn, asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE):
                 return bool(await ask(connection.user, room))
         except Exception:
-            logger.exception(
-                "the access policy could not say who may come into a room; nobody else may for now"
-            )
+            logger.exception("the access policy could not say who may come into a room; for now nobody may")
             return None
 
 

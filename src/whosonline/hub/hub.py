@@ -195,7 +195,8 @@ class Hub:
             TooManyConnections: the limit of :attr:`Policy.connections_per_user` is reached.
         """
         user, now = connection.user, self._clock.time()
-        profile = self._relisted.get(user, now, profile)
+        if self._relisted.since(user, now if asked is None else asked, now):
+            profile = self._relisted.get(user, now, profile)
         if self.full:
             raise NodeFull
         self._rights.check(connection.session)

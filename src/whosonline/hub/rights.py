@@ -61,7 +61,7 @@ class Rights:
         self._report_soon = report_soon
         self._clock = clock
         self._spawn = spawn
-        self._rechecks = Rechecks(staying, self._expel, self._on_staying, period, clock, spawn)
+        self._rechecks = Rechecks(staying, self._refuse, self._on_staying, period, clock, spawn)
         # What happens to a session or a user while a socket of theirs is on its way must not be missed.
         self._expelled = Recent[None](HANDSHAKE)
         self._renewed = Recent[None](HANDSHAKE)
@@ -169,6 +169,17 @@ class Rights:
         # An answer from before a change must not undo it; another question is on its way.
         if not self._rechecked.since(connection.user, asked, self._clock.time()):
             self._stays(connection, standing, asked)
+
+    def _refuse(self, connections: Iterable[Any], code: CloseCode) -> None:
+        """Close those who may not stay for good; those whose session goes on under another key come back."""
+        now, refused = self._clock.time(), list(connections)
+        renewed = [each for each in refused if self._renewed.holds(each.session, now)]
+        if code is CloseCode.NOT_LOGGED_IN and renewed:
+            refused = [each for each in refused if each not in renewed]
+            # Of those told just now the browsers do not know the new key yet: they are sent back in a moment.
+            since = now - RENEW_DELAY
+            _send_back(each for each in renewed if not self._renewed.since(each.session, since, now))
+        self._expel(refused, code)
 
     def _expel(self, connections: Iterable[Any], code: CloseCode = CloseCode.NOT_LOGGED_IN) -> None:
         """Close connections for good: their people are gone without grace."""

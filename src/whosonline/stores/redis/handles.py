@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from itertools import count
+from time import monotonic
 
 from ...core.entries import Batch, Change, Cursor, Position, Report
 from ..base import NO_INFO, Beat, NodeInfo, Snapshot, Store, Swept, SyncStore
@@ -12,7 +14,7 @@ from . import codec
 from .addresses import Address
 from .calls import Calls
 from .layout import Layout, milliseconds
-from .log import follow, gather_more
+from .log import follow, gathering
 from .snapshots import take_snapshot
 from .sync import RedisSyncStore
 
@@ -44,6 +46,7 @@ class RedisStore(Store):
         self._lease = 0.0
         # Counts this node's reports, so that one that was held up on its way is known to be overtaken.
         self._serials = count(1)
+        self._rests_until = 0.0
 
     async def open(self, node: str, lease: float) -> None:
         self._node, self._lease = node, lease
@@ -63,6 +66,9 @@ class RedisStore(Store):
             self._sync.close()
 
     async def report(self, reports: Sequence[Report]) -> list[Change]:
+        # Who reports one after the other is held up a little, so that many changes cost few calls.
+        await asyncio.sleep(max(self._rests_until - monotonic(), 0))
+        self._rests_until = monotonic() + gathering(len(reports))
         changes: list[Change] = []
         for partition, some in self._layout.chunks(reports, lambda report: report.user, CHUNK):
             packed, serial = codec.pack_reports(some), next(self._serials)
@@ -70,8 +76,6 @@ class RedisStore(Store):
             if caused is None:
                 raise NodeExpelled(f"node {self._node!r} has no lease")
             changes += codec.unpack_changes(caused)
-        # Who reports one after the other is held up a little, so that many changes cost few calls.
-        await gather_more(len(reports))
         return changes
 
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:

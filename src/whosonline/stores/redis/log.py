@@ -89,7 +89,7 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
                 # Each partition's own order is kept, even where its clock was set back.
                 merged = heapq.merge(*parts, key=lambda logged: logged.at)
                 yield Batch(tuple(logged.entry for logged in merged), tuple(places))
-                await gather_more(sum(map(len, parts)))
+                await asyncio.sleep(gathering(sum(map(len, parts))))
                 continue
             if len(places) > 1 and await _wait_for_any(calls, places, wait, waiting):
                 continue
@@ -102,9 +102,9 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
         await asyncio.gather(*waiting.values(), return_exceptions=True)
 
 
-async def gather_more(done: int) -> None:
-    """Rest for a while after so many entries, read or written, so that the next are taken together."""
-    await asyncio.sleep(min(GATHER * done, LONGEST_GATHER))
+def gathering(done: int) -> float:
+    """Return the seconds in which to gather more, after so many entries were read or written."""
+    return min(GATHER * done, LONGEST_GATHER)
 
 
 async def _read_all(calls: Calls, places: list[Position]) -> list[list[Logged]]:

@@ -17,7 +17,7 @@ from .failures import told_as_unavailable
 from .layout import Layout, milliseconds
 
 SYNC_TIMEOUT = 1.0
-"""Seconds that a page waits for an answer."""
+"""Seconds that a page waits for an answer, each try; where a connection was cut there are up to three."""
 
 ASKED_AT_ONCE = 1000
 """Users in one question; a script can take some thousands."""

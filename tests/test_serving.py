@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,9 +12,8 @@ import aiohttp
 import pytest
 
 from bench.people import NoAnswerError, Person
-from whosonline.server import ACCEPTED_AT_ONCE
 
-from .serving import ROOT, Server
+from .serving import Server
 from .test_socket import closed, hear
 
 QUIET = ("Traceback", "Exception", "Warning", "ERROR")
@@ -158,49 +154,3 @@ async def _socket_of_restarted(person: Person) -> aiohttp.ClientWebSocketRespons
             return await person.socket()
         except NoAnswerError:
             await asyncio.sleep(0.02)
-
-
-ACCEPTING = """
-import asyncio, socket, sys
-from collections import Counter
-
-import uvloop
-
-from whosonline.server import handles_of
-
-PEERS, accepted, made, turn = 100, Counter(), [], 0
-
-
-class Noted(asyncio.Protocol):
-    def connection_made(self, transport):
-        accepted[turn] += 1
-        made.append(transport)
-
-
-async def main(listener):
-    global turn
-    loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(Noted, sock=each) for each in handles_of(listener)]
-    peers = [socket.create_connection(listener.getsockname()) for _ in range(PEERS)]
-    while accepted.total() < PEERS:
-        turn += 1
-        await asyncio.sleep(0)
-    print(max(accepted.values()), flush=True)
-    for each in (*servers, *made, *peers):
-        each.close()
-    await asyncio.sleep(0.1)  # uvloop ends with its last transport
-
-
-with socket.create_server(("127.0.0.1", 0), backlog=2 * PEERS) as listener:
-    uvloop.run(main(listener))
-"""
-
-
-def test_many_connections_are_accepted_in_one_turn_of_the_loop() -> None:
-    """uvloop accepts one: too few for a storm, in which the kernel's queue is full and forgets peers."""
-    command = [sys.executable, "-c", ACCEPTING]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    ended = subprocess.run(
-        command, env=environment, timeout=60, check=True, stdout=subprocess.PIPE, text=True
-    )
-    assert int(ended.stdout) == ACCEPTED_AT_ONCE

@@ -34,9 +34,6 @@ FAREWELL = 2.0
 COLLECTOR = (20_000, 20, 50)
 """New objects until the youngest are looked through, and how many times of these until older ones are."""
 
-ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted in one turn of the loop, if so many wait."""
-
 BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
@@ -185,19 +182,9 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
 
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(Server(config).serve(sockets=handles_of(listener)))
+            runner.run(Server(config).serve(sockets=[listener]))
     except KeyboardInterrupt:
         pass  # uvicorn raises it again after it has ended cleanly
-
-
-def handles_of(listener: socket.socket) -> list[socket.socket]:
-    """Return handles on a listening socket, to be served each like a socket of its own.
-
-    uvloop accepts one connection a turn of the loop on each. With one handle a process that is busy accepts
-    fewer than come: the kernel's queue is full, it forgets handshakes that the peer takes for done, and these
-    peers wait for minutes.
-    """
-    return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 
 
 def _spare_the_collector() -> None:

@@ -3,6 +3,7 @@
 export function followVisibility(presence, list) {
   const button = document.querySelector(".visibility button");
   const wanted = document.querySelector(".visibility [name=invisible]");
+  if (!wanted) return; // a page without the switch
   const show = () => {
     const { invisible } = presence.state;
     button.setAttribute("aria-checked", String(invisible));

@@ -481,6 +481,40 @@ async def test_a_rule_that_is_slow_is_asked_about_few_rooms_at_once_and_none_wai
     assert sum(len(hub._entered(tab.connection)) for tab in tabs.values()) == len(names) + 1
 
 
+async def test_a_look_at_rooms_that_waits_is_not_asked_for_twice_though_one_before_it_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rooms, "AT_ONCE", 1)
+    asked: list[str] = []
+    answers = asyncio.Semaphore(0)
+
+    async def may_enter(user: str, room: str) -> bool:
+        asked.append(user)
+        await answers.acquire()
+        return True
+
+    world.people.access = Access(None, may_enter, None)
+    hub = await world.node()
+    tabs = await everybody(world, hub, "ann", "bob")
+    answers.release()
+    answers.release()
+    for tab in tabs.values():
+        await tab.say('{"type":"enter","room":"doc:1"}')
+    asked.clear()
+    looks = []
+    for name in ("ann", "bob", "ann", "ann"):
+        looks.append(asyncio.create_task(hub._rooms.recheck(tabs[name].connection)))
+        await settle()
+    answers.release()  # the first of Ann's ends while her second waits behind Bob's
+    await settle()
+    looks.append(asyncio.create_task(hub._rooms.recheck(tabs["ann"].connection)))
+    await settle()
+    for _ in range(5):
+        answers.release()
+    await asyncio.gather(*looks)
+    assert asked == ["ann", "bob", "ann"]
+
+
 # Being connected
 
 

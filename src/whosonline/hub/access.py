@@ -88,11 +88,13 @@ class Rooms:
             return  # its turn is still to come
         self._rechecking.add(connection)
         try:
-            async with self._turn_to_recheck:
-                self._rechecking.discard(connection)
-                await self._recheck(connection)
+            await self._turn_to_recheck.acquire()
         finally:
             self._rechecking.discard(connection)
+        try:
+            await self._recheck(connection)
+        finally:
+            self._turn_to_recheck.release()
 
     async def _recheck(self, connection: Connection) -> None:
         for room in list(self._entered(connection)) if not connection.closed else ():

@@ -83,6 +83,17 @@ async def is_offline_on_pages(who: Visitor, viewer: Visitor, *nodes: Node) -> No
         assert "Online" not in row.group()
 
 
+async def watched_invisible(world: World, ann: Visitor, bob: Visitor) -> tuple[list[Browser], list[Any]]:
+    """Have Bob look from every process, at nobody but himself; return his tabs, and what they show of Ann."""
+    await switch(ann, world.site.nodes[0], invisible=True)
+    watchers = [world.open(bob, node) for node in world.site.nodes]
+    await all_see(world, bob, "online")
+    await all_see(world, ann, "offline")
+    before = await known_at_last(world, ann)
+    await all_count(world, 1)  # those who were here in earlier tests have gone
+    return watchers, before
+
+
 async def test_the_switch_acts_at_every_process_and_the_own_tabs_stay(world: World):
     first, second, third = world.site.nodes
     ann, bob = await world.visitors_named("ann", "bob")
@@ -103,12 +114,7 @@ async def test_the_switch_acts_at_every_process_and_the_own_tabs_stay(world: Wor
 async def test_nothing_that_the_invisible_do_is_told_to_anybody_at_any_process(world: World):
     first, second, third = world.site.nodes
     ann, bob, cy = await world.visitors_named("ann", "bob", "cy")
-    await switch(ann, first, invisible=True)
-    watchers = [world.open(bob, node) for node in (first, second, third)]
-    await all_see(world, bob, "online")
-    await all_see(world, ann, "offline")
-    before = await known_at_last(world, ann)
-    await all_count(world, 1)  # those who were here in earlier tests have gone
+    watchers, before = await watched_invisible(world, ann, bob)
     told = [Told(watcher) for watcher in watchers]
     tabs = [world.open(ann, node) for node in (first, second)]
     await until(lambda: all(tab.connected for tab in tabs))
@@ -135,12 +141,7 @@ async def test_nothing_that_the_invisible_do_is_told_to_anybody_at_any_process(w
 async def test_an_invisible_log_in_is_told_to_nobody_at_any_process(world: World):
     first, second, third = world.site.nodes
     ann, bob, cy = await world.visitors_named("ann", "bob", "cy")
-    await switch(ann, first, invisible=True)
-    watchers = [world.open(bob, node) for node in (first, second, third)]
-    await all_see(world, bob, "online")
-    await all_see(world, ann, "offline")
-    before = await known_at_last(world, ann)
-    await all_count(world, 1)
+    watchers, before = await watched_invisible(world, ann, bob)
     told = [Told(watcher) for watcher in watchers]
     for node in (first, second):
         await ann.at(node).log_out()

@@ -68,11 +68,12 @@ export class Search {
     this.#list.dataset.fetching = "all";
     const page = await fetchPage(address, fetching.signal).catch(() => null);
     if (fetching !== this.#fetching) return; // another search has begun
-    this.#fetching = null;
     if (!page) {
+      this.#fetching = null;
       location.assign(address); // the whole page says what is wrong
       return;
     }
+    this.#stop();
     this.#take(page);
     this.#shown(state);
   }
@@ -82,8 +83,6 @@ export class Search {
     this.#list.replaceChildren(...list.children);
     this.#list.dataset.query = list.dataset.query;
     setSpan(this.#list, spanOf(list));
-    this.#list.removeAttribute("aria-busy");
-    delete this.#list.dataset.fetching;
     document.title = page.title;
     for (const part of ["#nobody", ".views"]) {
       const here = document.querySelector(part);

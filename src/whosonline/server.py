@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.utils.module_loading import import_string
 
+from .acceptor import Acceptor
 from .conf import get_settings
 from .workers import WorkerFailed, supervise
 
@@ -154,9 +155,16 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
+            await super().startup(sockets=[])
+            listener.listen(BACKLOG)
+            self.servers: list[Any] = [Acceptor(listener, self._create_protocol)]
             _spare_the_collector()
             accepting()
+
+        def _create_protocol(self) -> Any:
+            return config.http_protocol_class(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             # uvicorn hangs up on whoever it has accepted and not yet heard.
@@ -232,7 +240,6 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         ws_ping_interval=policy.ping,
         ws_ping_timeout=policy.ping_timeout,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
-        backlog=BACKLOG,
         lifespan="on",
         access_log=access_log,
         log_level="info" if access_log else "warning",
@@ -252,7 +259,8 @@ def _without_client_s_traceback(record: logging.LogRecord) -> bool:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Only of a socket that is known to be TCP's does asyncio send small messages at once.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):

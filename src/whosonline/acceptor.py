@@ -1,0 +1,69 @@
+"""Accepts connections, many in one turn of the loop.
+
+uvloop accepts one a turn. In a storm a process that is busy, with long turns, accepts fewer than come: the
+kernel's queue is full, it forgets handshakes that the peer takes for done, and those peers wait for minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 64
+"""Connections that are accepted in one turn of the loop, if so many wait."""
+
+PAUSE = 1.0
+"""Seconds until it is tried again where no file, or no memory, is left for another connection."""
+
+
+class Acceptor:
+    """Gives each connection to a listening socket a protocol of its own, as asyncio's own servers do."""
+
+    def __init__(self, listener: socket.socket, create_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._create_protocol = create_protocol
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._loop.add_reader(listener, self._accept)
+
+    def close(self) -> None:
+        """Accept no more; whoever is connected stays so. May be called again."""
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._listener.fileno() != -1:
+            self._loop.remove_reader(self._listener)
+
+    async def wait_closed(self) -> None:
+        """Wait for those that had just been accepted when it was closed."""
+        await asyncio.gather(*self._beginning)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return  # nobody waits; or another process was quicker, or the peer went
+            except OSError as error:
+                logger.error("no connection can be accepted, the next try is in %g s: %s", PAUSE, error)
+                self._loop.remove_reader(self._listener)
+                self._pause = self._loop.call_later(PAUSE, self._resume)
+                return
+            beginning = self._loop.create_task(self._begin(connection))
+            self._beginning.add(beginning)
+            beginning.add_done_callback(self._beginning.discard)
+
+    def _resume(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
+    async def _begin(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(self._create_protocol, connection)
+        except OSError as error:  # the peer has gone meanwhile, by a reset
+            logger.info("a connection ended before it began: %s", error)
+            connection.close()

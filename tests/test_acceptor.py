@@ -1,0 +1,188 @@
+"""Accepting connections, by both loops that a server may run on."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import uvloop
+
+from whosonline import acceptor
+from whosonline.acceptor import AT_ONCE, Acceptor
+
+Loop = Callable[[], asyncio.AbstractEventLoop]
+
+DEADLINE = 10.0
+
+
+@pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Awaitable[None]], None]]:
+    async def within_time(test: Awaitable[None]) -> None:
+        await asyncio.wait_for(test, DEADLINE)
+
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield lambda test: runner.run(within_time(test))
+
+
+class FailsAtFirst(socket.socket):
+    """A listening socket for which no file is left, once."""
+
+    failures = 1
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
+class Crowd:
+    """Peers of a listening socket, and the connections to them."""
+
+    def __init__(self, stack: ExitStack, kind: type[socket.socket] = socket.socket) -> None:
+        self._stack = stack
+        self.listener = stack.enter_context(kind(proto=socket.IPPROTO_TCP))  # as the server's
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(4 * AT_ONCE)
+        self.listener.setblocking(False)
+        self.transports: list[Any] = []
+        self.heard: list[bytes] = []
+
+    def connect(self) -> socket.socket:
+        return self._stack.enter_context(socket.create_connection(self.listener.getsockname()))
+
+    def create_protocol(self) -> asyncio.BaseProtocol:
+        return Noted(self)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await asyncio.sleep(0)
+
+    async def leave(self, acceptor: Acceptor) -> None:
+        acceptor.close()
+        await acceptor.wait_closed()
+        for transport in self.transports:
+            transport.abort()
+        await asyncio.sleep(0)
+
+
+class Noted(asyncio.Protocol):
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+
+    def connection_made(self, transport: Any) -> None:  # uvloop's are none of asyncio's
+        self._crowd.transports.append(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._crowd.heard.append(data)
+
+
+def test_many_connections_are_accepted_in_one_turn_of_the_loop(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            for _ in range(2 * AT_ONCE):
+                crowd.connect()
+            taken: Counter[int] = Counter()
+            turn = 0
+
+            def create_protocol() -> asyncio.BaseProtocol:
+                taken[turn] += 1
+                return crowd.create_protocol()
+
+            accepting = Acceptor(crowd.listener, create_protocol)
+            while taken.total() < 2 * AT_ONCE:
+                turn += 1
+                await asyncio.sleep(0)
+            assert max(taken.values()) == AT_ONCE
+            await crowd.leave(accepting)
+
+    run(test())
+
+
+def test_who_is_accepted_is_heard_and_known_by_address_and_gets_small_messages_at_once(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            accepting = Acceptor(crowd.listener, crowd.create_protocol)
+            peer = crowd.connect()
+            peer.sendall(b"hello")
+            await crowd.until(lambda: bool(crowd.heard))
+            assert crowd.heard == [b"hello"]
+            (transport,) = crowd.transports
+            assert transport.get_extra_info("peername") == peer.getsockname()
+            assert transport.get_extra_info("sockname") == crowd.listener.getsockname()
+            server_s_end = transport.get_extra_info("socket")
+            assert server_s_end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            await crowd.leave(accepting)
+
+    run(test())
+
+
+def test_a_closed_acceptor_keeps_who_is_connected_and_leaves_others_to_the_next(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            old = Acceptor(crowd.listener, crowd.create_protocol)
+            first = crowd.connect()
+            await crowd.until(lambda: len(crowd.transports) == 1)
+            old.close()
+            await old.wait_closed()
+            crowd.connect().sendall(b"later")
+            first.sendall(b"still here")
+            await crowd.until(lambda: bool(crowd.heard))
+            assert crowd.heard == [b"still here"]
+            new = Acceptor(crowd.listener, crowd.create_protocol)
+            await crowd.until(lambda: len(crowd.heard) == 2)
+            assert crowd.heard == [b"still here", b"later"]
+            await crowd.leave(new)
+
+    run(test())
+
+
+def test_where_no_file_is_left_it_is_said_and_tried_again(
+    run: Callable[[Awaitable[None]], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(acceptor, "PAUSE", 0.01)
+
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack, FailsAtFirst)
+            accepting = Acceptor(crowd.listener, crowd.create_protocol)
+            crowd.connect()
+            await crowd.until(lambda: bool(crowd.transports))
+            await crowd.leave(accepting)
+
+    with caplog.at_level(logging.ERROR):
+        run(test())
+    assert ["Too many open files" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_who_is_gone_before_the_connection_begins_does_no_harm(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            gone = crowd.connect()
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+            gone.close()
+            accepting = Acceptor(crowd.listener, crowd.create_protocol)
+            crowd.connect().sendall(b"I am well")
+            await crowd.until(lambda: crowd.heard == [b"I am well"])
+            await crowd.leave(accepting)
+
+    run(test())

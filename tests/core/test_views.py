@@ -3,11 +3,13 @@ from __future__ import annotations
 import pytest
 from msgspec import UNSET
 
+from whosonline.core import views
 from whosonline.core.entries import Change, Listing, Profile
 from whosonline.core.replica import Replica
+from whosonline.core.sights import Sight
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.views import Views, Watcher
-from whosonline.core.windows import PageWindow
+from whosonline.core.windows import DirectoryWindow, PageWindow
 from whosonline.core.wire import Directory, Page, Range, Row, Update, UserState
 
 ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
@@ -293,9 +295,69 @@ def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
     scene.views.watch_directory(watchers[0], None)
     for watcher in watchers:
         scene.views.part(watcher)
+    scene.views.drop_kept()
     assert not scene.views.marked
     assert {name: len(getattr(scene.views, name)) for name in empty} == empty
     assert scene.published(online=1) == []
+
+
+def loaded(scene: Scene, span: Range, sight: Sight | None = None) -> DirectoryWindow:
+    """Return a part of the list with one user, at which somebody has looked for a while."""
+    watcher = scene.watcher()
+    watcher.sight = sight
+    scene.views.watch_directory(watcher, span)
+    window = watcher.directory
+    assert window is not None
+    window.load([("7", Profile("ann", "Ann"))])
+    scene.views.part(watcher)
+    return window
+
+
+def test_a_part_of_the_list_is_kept_up_to_date_for_those_who_come_back(scene: Scene) -> None:
+    loaded(scene, Range())
+    scene.views.mark_listing(Listing("8", Profile("bob", "Bob"), None))
+    assert scene.published() == []
+    watcher = scene.watcher()
+    scene.views.watch_directory(watcher, Range())
+    assert watcher.directory is not None
+    assert watcher.directory.full().added == [Row("7", "Ann", "ann"), Row("8", "Bob", "bob")]
+    scene.views.mark_listing(Listing("7", None, "ann"))
+    assert scene.published() == [(Directory(removed=["7"]), [watcher])]
+
+
+def test_a_part_is_dropped_when_nobody_came_back_from_one_clearing_to_the_next(scene: Scene) -> None:
+    window = loaded(scene, Range())
+    scene.views.clear_kept()
+    assert loaded(scene, Range()) is window  # somebody was there: it begins anew
+    scene.views.clear_kept()
+    assert scene.views.directories() == [window]
+    scene.views.clear_kept()
+    assert scene.views.directories() == []
+
+
+def test_who_looks_at_a_part_keeps_it_through_every_clearing(scene: Scene) -> None:
+    window = loaded(scene, Range())
+    scene.views.clear_kept()
+    scene.views.watch_directory(scene.watcher(), Range())
+    for _ in range(3):
+        scene.views.clear_kept()
+    assert scene.views.directories() == [window]
+
+
+def test_no_more_rows_are_kept_than_there_is_room_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "KEPT_ROWS", 3)
+    parts = [loaded(scene, Range(None, until)) for until in "mnopq"]
+    assert scene.views.directories() == parts[2:]
+    scene.views.drop_kept()
+    assert scene.views.directories() == []
+
+
+def test_what_one_viewer_may_see_and_what_was_not_read_yet_is_not_kept(scene: Scene) -> None:
+    loaded(scene, Range(), Sight("ann"))
+    unread = scene.watcher()
+    scene.views.watch_directory(unread, Range(None, "m"))
+    scene.views.part(unread)
+    assert scene.views.directories() == []
 
 
 def test_who_never_joined_parts_without_harm(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from whosonline.core.entries import Profile
 from whosonline.core.wire import Range, Watch
+from whosonline.hub.directories import DirectoryLoader
 from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
@@ -75,6 +76,39 @@ async def test_a_part_is_read_once_for_all_who_look_at_it(world: World):
     await other.say(WATCH)
     assert len(other.take("directory")) == 1
     assert world.people.queries.count("directory") == 1
+
+
+async def test_who_comes_back_within_a_minute_is_told_at_once_what_is_so_without_a_look_into_the_database(
+    world: World,
+):
+    tab = await looking(world)
+    tab.close()
+    relist(world, "3", "cy", None)
+    await world.clock.advance(DirectoryLoader.KEEP - 10)
+    back = await world.tab(tab.hub, "bob")
+    await back.say(WATCH)
+    assert [row["id"] for row in back.take("directory")[0]["added"]] == ["1", "3"]
+    assert world.people.queries.count("directory") == 1
+
+
+async def test_who_comes_back_later_has_it_read_again(world: World):
+    tab = await looking(world)
+    tab.close()
+    await world.clock.advance(2 * DirectoryLoader.KEEP + 1)
+    await (await world.tab(tab.hub, "bob")).say(WATCH)
+    await settle()
+    assert world.people.queries.count("directory") == 2
+
+
+async def test_a_part_that_is_kept_while_entries_of_the_log_are_missed_is_read_again(world: World):
+    tab = await looking(world)
+    tab.close()
+    tab.hub._directories.reload()
+    back = await world.tab(tab.hub, "bob")
+    await back.say(WATCH)
+    await settle()
+    assert world.people.queries.count("directory") == 2
+    assert len(back.take("directory")) == 1
 
 
 async def test_a_part_that_could_not_be_read_comes_when_the_database_is_back(world: World):

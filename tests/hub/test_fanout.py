@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from whosonline.core.entries import Profile
 from whosonline.core.statuses import SITE
 from whosonline.hub import fanout
+from whosonline.hub.directories import DirectoryLoader
 from whosonline.testing.clock import settle
 
 from .conftest import Tab, World
@@ -306,6 +307,7 @@ async def test_nothing_is_left_of_what_nobody_watches(world: World):
     ):
         await tab.say(text)
     tab.close()
+    await world.clock.advance(2 * DirectoryLoader.KEEP + 1)
     views = hub._views
     assert not any((views._users, views._pages, views._ranges, views._watching, views._views))
 

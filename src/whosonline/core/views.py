@@ -22,6 +22,9 @@ from .wire import Directory, Page, Range, Update, UserState
 
 AnyPage = PageWindow | SearchWindow
 
+KEPT_ROWS = 200_000
+"""Rows of the list of all users, in parts at which nobody looks, that are kept up to date at most."""
+
 
 class Watcher:
     """A connection, as far as the views know it."""
@@ -75,6 +78,10 @@ class Views:
         self.searches = Searches(replica)
         self._ranges: dict[tuple[Range, Sight | None], DirectoryWindow] = {}
         self._looking: dict[DirectoryWindow, dict[Watcher, None]] = {}
+        # Parts at which nobody looks, the longest kept first, with the rows that they had when that began.
+        self._kept: dict[DirectoryWindow, int] = {}
+        self._kept_long: set[DirectoryWindow] = set()
+        self._kept_rows = 0
         self._changed_rooms: set[RoomPages] = set()
         self._marked_users: set[UsersWindow] = set()
         self._marked_pages: set[PageWindow] = set()
@@ -135,11 +142,27 @@ class Views:
                 window = self._ranges[span, watcher.sight] = DirectoryWindow(span, watcher.sight)
                 self._looking[window] = {}
             self._looking[window][watcher] = None
+            self._look_again(window)
         old, watcher.directory = watcher.directory, window
         if old is not None and old is not window:
             del self._looking[old][watcher]
             if not self._looking[old]:
-                self._drop_directory(old)
+                self._keep_or_drop(old)
+
+    def clear_kept(self) -> None:
+        """Drop the parts at which nobody has looked since the call before.
+
+        The others are kept up to date: when everybody loses the server and comes back, they need not be read
+        anew, which would be much of the work.
+        """
+        for window in list(self._kept_long):
+            self._drop_directory(window)
+        self._kept_long = set(self._kept)
+
+    def drop_kept(self) -> None:
+        """Drop all parts at which nobody looks."""
+        for window in list(self._kept):
+            self._drop_directory(window)
 
     def looking_at(self, window: AnyPage) -> list[Watcher]:
         """Return everybody who looks at a page."""
@@ -219,7 +242,7 @@ class Views:
                     self._marked_ranges.add(directory)
 
     def directories(self) -> list[DirectoryWindow]:
-        """Return the parts of the list of all users that somebody looks at."""
+        """Return the parts of the list of all users that somebody looks at, and those that are kept."""
         return list(self._looking)
 
     @property
@@ -269,7 +292,7 @@ class Views:
                 yield Delivery(_update(view, online, users, pages), view)
         for span in taken_one_by_one(self._marked_ranges):
             told = span.publish()
-            yield Delivery(told, span) if told is not None else None
+            yield Delivery(told, span) if told is not None and span not in self._kept else None
 
     def _mark_pages(self, room: RoomPages) -> Iterator[None]:
         self._changed_rooms.discard(room)
@@ -361,7 +384,22 @@ class Views:
             if not self._watching[user]:
                 del self._watching[user]
 
+    def _keep_or_drop(self, window: DirectoryWindow) -> None:
+        # What one viewer alone may see is of no use to anybody else.
+        if window.told is None or window.sight is not None:
+            self._drop_directory(window)
+            return
+        self._kept[window] = len(window.told)
+        self._kept_rows += self._kept[window]
+        while self._kept_rows > KEPT_ROWS:
+            self._drop_directory(next(iter(self._kept)))
+
+    def _look_again(self, window: DirectoryWindow) -> None:
+        self._kept_rows -= self._kept.pop(window, 0)
+        self._kept_long.discard(window)
+
     def _drop_directory(self, window: DirectoryWindow) -> None:
+        self._look_again(window)
         del self._looking[window]
         del self._ranges[window.span, window.sight]
         self._marked_ranges.discard(window)

@@ -12,7 +12,7 @@ from ..core.sights import Sight
 from ..core.views import Views
 from ..core.windows import DirectoryWindow
 from ..core.wire import Range
-from .clock import Clock
+from .clock import Clock, Timer
 from .connection import Connection, Kind
 from .fanout import Fanout
 
@@ -37,6 +37,9 @@ class DirectoryLoader:
     RETRY = 5.0
     """Seconds until a read that failed is tried again."""
 
+    KEEP = 60.0
+    """Seconds, at least, for which a part at which nobody looks any more is kept; twice that at most."""
+
     def __init__(
         self, views: Views, fanout: Fanout, load: ReadDirectory, policy: Policy, clock: Clock
     ) -> None:
@@ -47,6 +50,7 @@ class DirectoryLoader:
         self._clock = clock
         self._loading: dict[DirectoryWindow, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(READS_AT_ONCE)
+        self._clearing: Timer | None = None
 
     def watch(self, connection: Connection, span: Range) -> None:
         """Let a connection look at a part of the list; its full state follows when it is read."""
@@ -60,7 +64,8 @@ class DirectoryLoader:
 
     def reload(self) -> None:
         """Read everything that somebody looks at anew; meanwhile everybody keeps what they were told."""
-        self.stop()
+        self._cancel_reads()
+        self._views.drop_kept()
         for window in self._views.directories():
             window.unload()
             self._load_soon(window)
@@ -74,6 +79,11 @@ class DirectoryLoader:
             self._load_soon(window)
 
     def stop(self) -> None:
+        self._cancel_reads()
+        if self._clearing is not None:
+            self._clearing.cancel()
+
+    def _cancel_reads(self) -> None:
         for task in self._loading.values():
             task.cancel()
         self._loading.clear()
@@ -87,6 +97,17 @@ class DirectoryLoader:
         # Unless another read of the same part has begun since.
         if self._loading.get(window) is done:
             del self._loading[window]
+        if self._clearing is None and not done.cancelled():
+            self._clear_later()
+
+    def _clear_later(self) -> None:
+        self._clearing = self._clock.call_at(self._clock.time() + self.KEEP, self._clear)
+
+    def _clear(self) -> None:
+        self._views.clear_kept()
+        self._clearing = None
+        if self._views.directories():
+            self._clear_later()
 
     async def _read(self, window: DirectoryWindow) -> None:
         while self._views.to(window):

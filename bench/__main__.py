@@ -1,7 +1,8 @@
 """``make bench``: the whole table of what this project is to reach, measured on this machine.
 
-Prints the figures beside their goals, and writes them into RESULTS.md, with plots beside it. Ends with 1 if
-something failed or fell short, 2 if what was asked for cannot be done.
+Prints the figures beside their goals, and writes them into RESULTS.md, with plots beside it; those of a short
+run into short/RESULTS.md, which nobody keeps.
+Ends with 1 if something failed or fell short, 2 if what was asked for cannot be done.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     add("--turns", type=int, help="people who come one by one, each time (15; in a short run 7)")
     add("--quiet", type=float, default=defaults.quiet, help="seconds of quiet before things (%(default)s)")
     add("--workers", type=int, default=defaults.workers, help="processes that serve (%(default)s)")
-    add("--results", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="what is written")
+    add("--results", type=Path, help="what is written (RESULTS.md; of a short run short/RESULTS.md)")
     add("--only", choices=SCENARIOS, help="measure this alone, and write nothing")
     options = parser.parse_args(arguments)
     if not LEAST <= options.sockets <= MOST:
@@ -111,6 +112,8 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     options.hold = options.hold or (600.0 if full else 10.0)
     options.turns = options.turns or (15 if full else 7)
     options.stay = options.stay or (6.0 if full else 3.0)
+    folder = Path(__file__).parent if full else Path(__file__).with_name("short")
+    options.results = options.results or folder / "RESULTS.md"
     options.window = options.window or (20.0 if full else 8.0)
     return options
 
@@ -138,6 +141,7 @@ def write(run: Run, options: argparse.Namespace, took: float) -> None:
     """Write down what was measured in so many seconds."""
     chosen = [f"{name.upper()}={getattr(options, name):g}" for name in ("sockets", "repeat", "hold")]
     command = shlex.join(["make", "bench", *chosen])
+    options.results.parent.mkdir(exist_ok=True)
     drawn = plots.draw(run.curves, options.results.parent / "plots")
     names = [os.path.relpath(plot, options.results.parent) for plot in drawn]
     day = time.strftime("%Y-%m-%d")

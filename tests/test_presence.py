@@ -15,6 +15,7 @@ from django.template import Context, Template
 from tests.connected import connected
 from tests.redis_servers import RedisServer
 from whosonline import presence, runtime
+from whosonline.access import AccessPolicy
 from whosonline.core.entries import Profile
 from whosonline.core.statuses import Status
 from whosonline.presence import Seen
@@ -49,6 +50,37 @@ def test_without_a_copy_the_store_is_asked(redis: RedisServer):
         str(bob.pk): Seen(Status.OFFLINE, None),
     }
     assert presence.online_count() == 1
+
+
+def test_users_may_be_given_as_they_are_in_place_of_their_keys(redis: RedisServer, settings: Any):
+    ann, bob = (User.objects.create(username=name) for name in ("ann", "bob"))
+    runtime.sync_store().touch(str(ann.pk), Profile("ann", "Ann"), "session", 30)
+    assert presence.statuses([ann, bob]) == presence.statuses([ann.pk, bob.pk])
+    assert presence.status(ann).status is Status.ONLINE
+    assert [presence.is_online(user) for user in (ann, bob)] == [True, False]
+    settings.WHOSONLINE |= {"ACCESS_POLICY": "tests.test_presence.OnlyOneself"}
+    assert presence.is_online(ann)
+    assert presence.status(ann, viewer=ann).status is Status.ONLINE
+    assert presence.status(ann, viewer=bob).status is Status.OFFLINE
+    assert [person.user for person in presence.online(viewer=ann)] == [str(ann.pk)]
+    presence.set_invisible(ann, True)
+    assert presence.is_invisible(ann)
+    assert presence.is_invisible(ann.pk)
+    presence.set_invisible(ann, False)
+    assert not presence.is_invisible(ann)
+
+
+def test_a_user_may_be_given_whose_sight_has_changed(monkeypatch: pytest.MonkeyPatch):
+    rechecked: list[str] = []
+    monkeypatch.setattr(presence, "recheck", rechecked.append)
+    ann = User.objects.create(username="ann")
+    presence.sight_changed(ann, 7)
+    assert rechecked == [str(ann.pk), "7"]
+
+
+class OnlyOneself(AccessPolicy):
+    def visible(self, user: str, ids: list[str]) -> list[str]:
+        return []
 
 
 @pytest.mark.parametrize("copy", [False, True], ids=["asks the store", "has a copy"])

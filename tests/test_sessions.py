@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.backends import ModelBackend
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from whosonline.checks import check_sessions
 from whosonline.core.entries import Profile
+from whosonline.management.commands import log_out_everywhere
 from whosonline.sessions import BATCH, CACHE_LAG, NEVER, Visitor, visitors_of
 
 pytestmark = pytest.mark.django_db
@@ -126,11 +128,21 @@ def test_after_a_change_of_the_user_a_session_is_nobodys_with_any_engine(
     assert visitor_of(key) is None
 
 
-def test_all_sessions_of_a_user_can_be_ended_and_no_others(ann):
+def test_all_sessions_of_a_user_can_be_ended_and_no_others(ann, capsys):
     bob = User.objects.create_user("bob")
     kept, ended = session_key_of(bob), [session_key_of(ann), session_key_of(ann)]
     call_command("log_out_everywhere", "ann")
     assert list(visitors_of([kept, *ended])) == [kept]
+    told = capsys.readouterr()
+    assert told.out == "2 sessions ended\n"
+    assert "within 300 s (RECHECK)" in told.err  # a server with the store in memory hears of nothing
+
+
+def test_with_a_store_that_servers_share_nobody_is_told_of_a_delay(ann, capsys, monkeypatch):
+    monkeypatch.setattr(log_out_everywhere, "sync_store", lambda: SimpleNamespace(local=False))
+    session_key_of(ann)
+    call_command("log_out_everywhere", "ann")
+    assert capsys.readouterr() == ("1 session ended\n", "")
 
 
 def test_where_sessions_are_not_listed_they_cannot_be_ended_and_that_is_said(ann, settings):

@@ -119,19 +119,30 @@ def may_connect(user: Any) -> bool | None:
         return None
 
 
+def key_of(user: Any) -> Any:
+    """Return the primary key of a user, who is given so or as the primary key in any type."""
+    return user.pk if isinstance(user, Model) else user
+
+
+def id_of(user: object) -> str:
+    """Return the primary key of a user as a text, given as for :func:`key_of`."""
+    # As a text a user is the username, which may be another's key.
+    return str(key_of(user))
+
+
 def seen_by(viewer: object, ids: Iterable[str]) -> set[str]:
     """Return those of the users, by primary key as a text, whom a viewer may see.
 
     Args:
-        viewer: A primary key, in any type. None, as of somebody who is not logged in, sees nobody where the
-            policy has a rule of its own.
+        viewer: A user, or a primary key in any type. None, as of somebody who is not logged in, sees nobody
+            where the policy has a rule of its own.
     """
     ids = list(ids)
     if viewer is TRUSTED or not restricts("visible"):
         return set(ids)
     if viewer is None:
         return set()
-    me = str(viewer)
+    me = id_of(viewer)
     others = [id for id in ids if id != me]
     seen = {me}
     for start in range(0, len(others), TOGETHER):
@@ -140,11 +151,11 @@ def seen_by(viewer: object, ids: Iterable[str]) -> set[str]:
 
 
 def may_watch(viewer: object, room: str) -> bool:
-    """Return whether a viewer, by primary key in any type, may look who is in a room."""
+    """Return whether a viewer, a user or a primary key in any type, may look who is in a room."""
     if viewer is TRUSTED or not restricts("may_watch"):
         return True
     try:
-        return viewer is not None and bool(_at_once(get_policy().may_watch)(str(viewer), room))
+        return viewer is not None and bool(_at_once(get_policy().may_watch)(id_of(viewer), room))
     except Exception:
         logger.exception("the access policy could not say who may look into a room; nobody may for now")
         return False

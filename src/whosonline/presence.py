@@ -1,5 +1,7 @@
 """Ask who is online, from views, templates, tasks and shells.
 
+Users, and viewers, are given as they are or by primary key, in any type.
+
 Every question may raise :class:`StoreUnavailable`: the store is away, and this process has no copy of what it
 holds. A process that serves sockets has one, from its first contact with the store on; :func:`as_last_known`
 says whether it may be old.
@@ -10,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import access, last_seen, search
-from .access import TRUSTED
+from .access import TRUSTED, id_of, key_of
 from .core import counts
 from .core.entries import Profile
 from .core.replica import Presence
@@ -70,14 +72,13 @@ def statuses(users: Iterable[object], *, viewer: object = TRUSTED) -> dict[str, 
     who are offline.
 
     Args:
-        users: Primary keys, in any type.
-        viewer: Who is to be shown this, by primary key: whom that user may not see is told like an id that
+        viewer: Who is to be shown this: whom that user may not see is told like an id that
             nobody has. By default nothing is hidden.
 
     Raises:
         StoreUnavailable: the store is away, and this process has no copy.
     """
-    ids = [str(user) for user in users]
+    ids = [id_of(user) for user in users]
     seen = access.seen_by(viewer, ids)
     here = present().statuses(SITE, [id for id in ids if id in seen])
     times = last_seen.load(id for id in ids if id in seen and id not in here)
@@ -87,8 +88,8 @@ def statuses(users: Iterable[object], *, viewer: object = TRUSTED) -> dict[str, 
 
 
 def status(user: object, *, viewer: object = TRUSTED) -> Seen:
-    """Return the status of one user, by primary key; see :func:`statuses`. Raises StoreUnavailable."""
-    return statuses([user], viewer=viewer)[str(user)]
+    """Return the status of one user; see :func:`statuses`. Raises StoreUnavailable."""
+    return statuses([user], viewer=viewer)[id_of(user)]
 
 
 def online_count() -> int:
@@ -97,7 +98,7 @@ def online_count() -> int:
 
 
 def count_for(viewer: object) -> int | None:
-    """Return how many users are online or away, as far as a viewer, by primary key, may know.
+    """Return how many users are online or away, as far as a viewer may know.
 
     None where the access policy has a rule of its own of who sees whom: the number tells of those whom one
     may not see. Raises StoreUnavailable.
@@ -114,35 +115,37 @@ def shown_count(count: int) -> int:
 
 
 def is_online(user: object) -> bool:
-    """Return whether a user, by primary key, is online or away; no query."""
-    return bool(present().statuses(SITE, [str(user)]))
+    """Return whether a user is online or away; no query."""
+    return bool(present().statuses(SITE, [id_of(user)]))
 
 
-def is_invisible(user: Any) -> bool:
-    """Return whether a user, by primary key, wants to appear offline; one query."""
-    return Invisible.objects.filter(pk=user).exists()
+def is_invisible(user: object) -> bool:
+    """Return whether a user wants to appear offline; one query."""
+    return Invisible.objects.filter(pk=key_of(user)).exists()
 
 
-def set_invisible(user: Any, invisible: bool) -> None:
-    """Have a user, by primary key, appear offline to all others from now on, or not any more.
+def set_invisible(user: object, invisible: bool) -> None:
+    """Have a user appear offline to all others from now on, or not any more.
 
-    It acts within a second, and holds until it is changed: over log-outs and restarts.
+    It holds until it is changed, over log-outs and restarts, and acts within a second; with the store in
+    memory, and called from another process than the server, with the next look (RECHECK).
     """
     if invisible:
-        Invisible.objects.get_or_create(pk=user)
-    elif (row := Invisible.objects.filter(pk=user).first()) is not None:
+        Invisible.objects.get_or_create(pk=key_of(user))
+    elif (row := Invisible.objects.filter(pk=key_of(user)).first()) is not None:
         row.delete()
 
 
 def sight_changed(*users: object) -> None:
-    """Say that what these users, by primary key, may see has changed, or where they may be.
+    """Say that what these users may see has changed, or where they may be.
 
     That is: whom they see, which rooms they may be in or look into, and whether they may connect at all.
 
     Once the present transaction has been committed: within a second their pages show what they may see now.
+    With the store in memory that is so within the server process alone.
     """
     for user in users:
-        recheck(str(user))
+        recheck(id_of(user))
 
 
 def online(
@@ -150,7 +153,7 @@ def online(
 ) -> list[Online]:
     """Return up to `limit` users who are online or away, in name order, after a name key.
 
-    With a query only those whom it finds; for a viewer, by primary key, only those whom that user may see.
+    With a query only those whom it finds; for a viewer only those whom that user may see.
 
     Raises:
         StoreUnavailable: the store is away, and this process has no copy.

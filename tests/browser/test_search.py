@@ -37,6 +37,24 @@ async def test_the_list_shows_whom_the_search_finds_while_one_types(arrive: Arri
     await expect(ann.page).to_have_url("/")
 
 
+async def test_what_was_typed_before_the_scripts_came_is_searched_for_when_they_are_here(
+    arrive: Arrive,
+) -> None:
+    ann, bob = await arrive("ann", "bob")
+    typed = asyncio.Event()
+
+    async def come_late(route: Route) -> None:
+        await typed.wait()
+        await route.continue_()
+
+    await ann.page.route(re.compile(r"/lobby/search[^/]*\.js"), come_late)
+    await ann.page.goto("/", wait_until="commit")
+    await field(ann.page).fill(bob.name)
+    typed.set()
+    await rows_are(ann.page, bob.name)
+    await expect(ann.page).to_have_url(f"/?q={bob.name}")
+
+
 async def test_who_is_found_is_followed(arrive: Arrive, visit: Visit, admin: Visitor) -> None:
     (ann,) = await arrive("ann")
     await field(ann.page).fill("smith-x")

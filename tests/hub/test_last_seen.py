@@ -23,6 +23,19 @@ async def test_who_leaves_was_last_seen_now(world: World):
     assert update["users"] == {"ann": {"status": "offline", "last_seen": int(left_at + 5)}}
 
 
+async def test_of_who_is_removed_nobody_is_told_when_they_were_last_seen(world: World):
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    await bob.say(WATCH)
+    ann = await world.tab(hub, "ann")
+    bob.take()
+    world.sync.relist("ann", None, "ann")
+    ann.close()
+    await world.clock.advance(10)
+    (update,) = [message for message in bob.take() if "users" in message]
+    assert update["users"] == {"ann": {"status": "offline"}}
+
+
 async def test_who_was_offline_all_along_is_looked_up_once_for_all_who_ask(world: World):
     world.people.seen = {"ann": 1_600_000_000}
     hub = await world.node()

@@ -29,6 +29,7 @@ export class Search {
       this.#search();
     });
     addEventListener("popstate", (event) => this.#return(event.state));
+    this.#search(); // for what was typed before this was loaded
   }
 
   #search() {

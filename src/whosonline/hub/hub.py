@@ -95,6 +95,8 @@ class Hub:
         self._wait: asyncio.Task[None] | None = None
         # Who is given another name while a socket of theirs is on its way comes with that.
         self._relisted = Recent[Profile](HANDSHAKE)
+        # When who was removed was last seen is nobody's business any more.
+        self._removed = Recent[None](HANDSHAKE)
         self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self._resumption = Resumption(policy.resume, self._clock)
@@ -397,7 +399,10 @@ class Hub:
                     self._apply(entry)
                 case Listing():
                     self._views.mark_listing(entry)
-                    if entry.profile is not None:
+                    if entry.profile is None:
+                        self._removed.add(entry.user, None, self._clock.time())
+                        self._last_seen.forget(entry.user)
+                    else:
                         self._relisted.add(entry.user, entry.profile, self._clock.time())
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
@@ -421,7 +426,8 @@ class Hub:
 
     def _apply(self, change: Change) -> None:
         before = self._follower.apply(change)
-        if change.status is Status.OFFLINE and change.room == SITE:
+        left = change.status is Status.OFFLINE and change.room == SITE
+        if left and not self._removed.holds(change.user, self._clock.time()):
             self._last_seen.note(change.user, change.at)
         self._views.mark(change, before)
 

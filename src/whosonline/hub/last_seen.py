@@ -47,6 +47,10 @@ class LastSeen:
         """Remember that a user left at this time, in seconds since 1970."""
         self._remember(user, int(at))
 
+    def forget(self, user: str) -> None:
+        """Know from now on that a user was never seen."""
+        self._remember(user, None)
+
     def unknown(self, users: Iterable[str]) -> list[str]:
         """Return those of the users of whom nothing is known, not even that they were never seen."""
         return [user for user in users if user not in self._known]

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from itertools import count
+from socket import socket as new_socket
 from typing import Any
 
 import aiohttp
@@ -39,16 +40,25 @@ def proxy(server: ProductionServer, tmp_path_factory: pytest.TempPathFactory) ->
 @asynccontextmanager
 async def somebody(proxy: Nginx, log_in: bool = True) -> AsyncIterator[Person]:
     """A person whose browser knows the proxy's certificate."""
-    async with Person(proxy.url, f"somebody{next(_numbers)}") as person:
-        old, connector = person._browser._connector, aiohttp.TCPConnector(ssl=proxy.trust)
-        person._browser._connector = connector
-        assert old is not None
-        await old.close()
-        if log_in:
-            await person.sign_up()
-        yield person
-        await asyncio.gather(*(socket.close() for socket in person._sockets))
-        await connector.close(abort_ssl=True)  # a polite end of TLS would outlast the test
+    opened = []
+
+    def open_socket(address: Any) -> Any:
+        opened.append(new_socket(*address[:3]))
+        return opened[-1]
+
+    try:
+        async with Person(proxy.url, f"somebody{next(_numbers)}") as person:
+            old = person._browser._connector
+            person._browser._connector = aiohttp.TCPConnector(ssl=proxy.trust, socket_factory=open_socket)
+            assert old is not None
+            await old.close()
+            if log_in:
+                await person.sign_up()
+            yield person
+    finally:
+        # The end of TLS waits for the proxy's answer, and aiohttp does not wait for that of a WebSocket.
+        while any(socket.fileno() >= 0 for socket in opened):
+            await asyncio.sleep(0.01)
 
 
 async def socket_with(person: Person, **headers: str) -> aiohttp.ClientWebSocketResponse:

@@ -124,6 +124,7 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asked = Options(**{name: getattr(options, name) for name in Options._fields})
     bound(600 + options.hold + options.repeat * (300 + options.sockets / 40))
+    options.results.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         run = Run(asked, Path(folder), make_cast(options.sockets), [])
@@ -141,7 +142,6 @@ def write(run: Run, options: argparse.Namespace, took: float) -> None:
     """Write down what was measured in so many seconds."""
     chosen = [f"{name.upper()}={getattr(options, name):g}" for name in ("sockets", "repeat", "hold")]
     command = shlex.join(["make", "bench", *chosen])
-    options.results.parent.mkdir(exist_ok=True)
     drawn = plots.draw(run.curves, options.results.parent / "plots")
     names = [os.path.relpath(plot, options.results.parent) for plot in drawn]
     day = time.strftime("%Y-%m-%d")

@@ -171,6 +171,47 @@ def test_where_no_file_is_left_it_is_said_and_tried_again(
     assert ["Too many open files" in record.getMessage() for record in caplog.records] == [True]
 
 
+def test_closed_while_it_waits_for_a_file_it_accepts_no_more(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack, FailsAtFirst)
+            accepting = Acceptor(crowd.listener, crowd.create_protocol)
+            crowd.connect()
+            await crowd.until(lambda: accepting._pause is not None)
+            accepting.close()
+            assert accepting._pause is not None
+            assert accepting._pause.cancelled()
+            await crowd.leave(accepting)
+
+    run(test())
+
+
+def test_a_connection_that_cannot_begin_is_closed_and_the_others_go_on(
+    run: Callable[[Awaitable[None]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            failures = iter([ValueError("no protocol")])
+
+            def create_protocol() -> asyncio.BaseProtocol:
+                for failure in failures:
+                    raise failure
+                return crowd.create_protocol()
+
+            accepting = Acceptor(crowd.listener, create_protocol)
+            first = crowd.connect()
+            assert await asyncio.to_thread(first.recv, 1) == b""
+            crowd.connect().sendall(b"I am well")
+            await crowd.until(lambda: crowd.heard == [b"I am well"])
+            await crowd.leave(accepting)
+
+    run(test())
+    assert [record.getMessage() for record in caplog.records] == ["a connection ended before it began"]
+
+
 def test_who_is_gone_before_the_connection_begins_does_no_harm(
     run: Callable[[Awaitable[None]], None],
 ) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.template import Context, Template
 
 from tests.connected import connected
@@ -76,6 +76,27 @@ def test_a_user_may_be_given_whose_sight_has_changed(monkeypatch: pytest.MonkeyP
     ann = User.objects.create(username="ann")
     presence.sight_changed(ann, 7)
     assert rechecked == [str(ann.pk), "7"]
+
+
+def test_who_is_not_logged_in_sees_nobody_and_no_other_model_is_taken_for_a_user(
+    redis: RedisServer, settings: Any
+):
+    ann = User.objects.create(username="ann")
+    runtime.sync_store().touch(str(ann.pk), Profile("ann", "Ann"), "session", 30)
+    settings.WHOSONLINE |= {"ACCESS_POLICY": "tests.test_presence.AllSeeAll"}
+    assert presence.status(ann, viewer=AnonymousUser()).status is Status.OFFLINE
+    assert presence.online(viewer=AnonymousUser()) == []
+    assert not presence.is_online(AnonymousUser())
+    with pytest.raises(TypeError, match="is no user, but a Group"):
+        presence.is_online(Group(pk=ann.pk))
+
+
+class AllSeeAll(AccessPolicy):
+    def visible(self, user: str, ids: list[str]) -> list[str]:
+        return ids
+
+    def may_watch(self, user: str, room: str) -> bool:
+        return True
 
 
 class OnlyOneself(AccessPolicy):

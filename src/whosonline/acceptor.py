@@ -7,6 +7,7 @@ kernel's queue is full, it forgets handshakes that the peer takes for done, and 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -18,6 +19,12 @@ AT_ONCE = 64
 
 PAUSE = 1.0
 """Seconds until it is tried again where no file, or no memory, is left for another connection."""
+
+GONE = {
+    getattr(errno, name, None)
+    for name in ("EPROTO", "EPERM", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT")
+}
+"""What Linux says, when a connection is to be accepted, of an error of that one alone: accept(2)."""
 
 
 class Acceptor:
@@ -40,7 +47,7 @@ class Acceptor:
 
     async def wait_closed(self) -> None:
         """Wait for those that had just been accepted when it was closed."""
-        await asyncio.gather(*self._beginning)
+        await asyncio.gather(*self._beginning, return_exceptions=True)
 
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
@@ -49,6 +56,8 @@ class Acceptor:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return  # nobody waits; or another process was quicker, or the peer went
             except OSError as error:
+                if error.errno in GONE:
+                    continue
                 logger.error("no connection can be accepted, the next try is in %g s: %s", PAUSE, error)
                 self._loop.remove_reader(self._listener)
                 self._pause = self._loop.call_later(PAUSE, self._resume)
@@ -64,6 +73,6 @@ class Acceptor:
         connection.setblocking(False)
         try:
             await self._loop.connect_accepted_socket(self._create_protocol, connection)
-        except OSError as error:  # the peer has gone meanwhile, by a reset
-            logger.info("a connection ended before it began: %s", error)
+        except Exception:
+            logger.exception("a connection ended before it began")
             connection.close()

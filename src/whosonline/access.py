@@ -9,6 +9,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 from django.utils.module_loading import import_string
@@ -120,8 +121,17 @@ def may_connect(user: Any) -> bool | None:
 
 
 def key_of(user: Any) -> Any:
-    """Return the primary key of a user, who is given so or as the primary key in any type."""
-    return user.pk if isinstance(user, Model) else user
+    """Return the primary key of a user, who is given so or as the primary key in any type.
+
+    None of somebody who is not logged in. Raises TypeError for an instance of another model.
+    """
+    if getattr(user, "is_anonymous", False):
+        return None
+    if not isinstance(user, Model):
+        return user
+    if not isinstance(user, get_user_model()):
+        raise TypeError(f"{user!r} is no user, but a {type(user).__name__}")
+    return user.pk
 
 
 def id_of(user: object) -> str:
@@ -140,7 +150,7 @@ def seen_by(viewer: object, ids: Iterable[str]) -> set[str]:
     ids = list(ids)
     if viewer is TRUSTED or not restricts("visible"):
         return set(ids)
-    if viewer is None:
+    if key_of(viewer) is None:
         return set()
     me = id_of(viewer)
     others = [id for id in ids if id != me]
@@ -155,7 +165,7 @@ def may_watch(viewer: object, room: str) -> bool:
     if viewer is TRUSTED or not restricts("may_watch"):
         return True
     try:
-        return viewer is not None and bool(_at_once(get_policy().may_watch)(id_of(viewer), room))
+        return key_of(viewer) is not None and bool(_at_once(get_policy().may_watch)(id_of(viewer), room))
     except Exception:
         logger.exception("the access policy could not say who may look into a room; nobody may for now")
         return False

@@ -128,6 +128,7 @@ class PresenceConsumer:
             visitor.expires,
             self._write,
             visitor.looked_up,
+            returns=visitor.looked_up is not None,
         )
         idle = query.get("idle") == "1"
         return connection if self._open(hub, connection, visitor, idle=idle, asked=asked) else None

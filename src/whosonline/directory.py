@@ -68,7 +68,7 @@ def page(
 ) -> list[AbstractBaseUser]:
     """Return up to `limit` users of the list, in name order: after < name key <= until.
 
-    With a query only those whom it finds; for a viewer, by primary key, only those whom that user may see.
+    With a query only those whom it finds; for a viewer only those whom that user may see.
     """
 
     def read(start: Any, size: int) -> list[AbstractBaseUser]:

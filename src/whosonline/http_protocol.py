@@ -29,6 +29,11 @@ class Door:
         self._turns = False
         self._waiting: deque[Callable[[], None]] = deque()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
     def take_place(self) -> bool:
         """Let one in now if there is room and nobody waits; return whether that was so."""
         if self._waiting or not self._room:

@@ -155,9 +155,12 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=[])
-            listener.listen(BACKLOG)
-            self.servers: list[Any] = [Acceptor(listener, self._create_protocol)]
+            if sys.platform == "win32":  # whose loop waits for no socket that is accepted from elsewhere
+                await super().startup(sockets)
+            else:
+                await super().startup(sockets=[])
+                listener.listen(BACKLOG)
+                self.servers: list[Any] = [Acceptor(listener, self._create_protocol)]
             _spare_the_collector()
             accepting()
 
@@ -170,6 +173,9 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
             # uvicorn hangs up on whoever it has accepted and not yet heard.
             for server in self.servers:
                 server.close()
+            listener.close()  # who comes now is refused, or taken by a worker that shares it
+            if sys.platform != "win32":  # others wait for all connections to end
+                await asyncio.gather(*(server.wait_closed() for server in self.servers))
             await asyncio.sleep(SETTLE)
             await self._send_away()
             await super().shutdown(sockets)
@@ -178,7 +184,8 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
             # uvicorn hangs up without waiting for an answer. If something of the peer's is unread by then, or
             # on its way, the kernel resets the connection, and the peer may never read why it ended.
             deadline = time.monotonic() + FAREWELL
-            while self._sockets() and time.monotonic() < deadline:
+            door = config.http_protocol_class.door
+            while (self._sockets() or door.crowded) and time.monotonic() < deadline:
                 from .runtime import send_away  # not above: a worker imports this before Django is set up
 
                 await send_away()  # again: some were on their way in
@@ -240,6 +247,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         ws_ping_interval=policy.ping,
         ws_ping_timeout=policy.ping_timeout,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+        backlog=BACKLOG,
         lifespan="on",
         access_log=access_log,
         log_level="info" if access_log else "warning",

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from msgspec import UNSET
 
@@ -301,14 +303,19 @@ def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
     assert scene.published(online=1) == []
 
 
-def loaded(scene: Scene, span: Range, sight: Sight | None = None) -> DirectoryWindow:
-    """Return a part of the list with one user, at which somebody has looked for a while."""
+ANN = ("7", Profile("ann", "Ann"))
+
+
+def loaded(
+    scene: Scene, span: Range, sight: Sight | None = None, rows: Sequence[tuple[str, Profile]] = (ANN,)
+) -> DirectoryWindow:
+    """Return a part of the list at which somebody has looked for a while."""
     watcher = scene.watcher()
     watcher.sight = sight
     scene.views.watch_directory(watcher, span)
     window = watcher.directory
     assert window is not None
-    window.load([("7", Profile("ann", "Ann"))])
+    window.load(rows)
     scene.views.part(watcher)
     return window
 
@@ -350,10 +357,23 @@ def test_no_more_rows_are_kept_than_there_is_room_for(scene: Scene, monkeypatch:
     assert scene.views.directories() == parts[2:]
     scene.views.drop_kept()
     assert scene.views.directories() == []
+    for until in "mnopq":
+        loaded(scene, Range(None, until))
+    assert len(scene.views.directories()) == 3
 
 
-def test_what_one_viewer_may_see_and_what_was_not_read_yet_is_not_kept(scene: Scene) -> None:
+def test_no_more_parts_are_kept_than_there_is_room_for_however_empty_they_are(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "KEPT_PARTS", 3)
+    for until in "mnopq":
+        loaded(scene, Range(None, until), rows=[])
+    assert len(scene.views.directories()) == 3
+
+
+def test_what_one_viewer_may_see_or_searches_for_and_what_was_not_read_yet_is_not_kept(scene: Scene) -> None:
     loaded(scene, Range(), Sight("ann"))
+    loaded(scene, Range(search="ann"))
     unread = scene.watcher()
     scene.views.watch_directory(unread, Range(None, "m"))
     scene.views.part(unread)

@@ -11,6 +11,7 @@ from whosonline.core.wire import CloseCode
 from whosonline.hub.connection import Kind, frame
 from whosonline.hub.hub import Hub
 from whosonline.stores.memory import MemoryStore
+from whosonline.testing.clock import settle
 
 from .conftest import FaultyStore, Tab, World
 
@@ -167,3 +168,15 @@ async def test_a_page_that_comes_between_the_start_and_the_snapshot_is_told_that
     kinds = [message["type"] for message in bob.take()]
     assert kinds[:4] == ["welcome", "notice", "update", "notice"]
     await hub.stop()
+
+
+async def test_what_is_kept_of_the_list_until_the_store_is_read_is_dropped_then(world: World):
+    """What was said of the list before was never followed."""
+    store, hub, bob = await cold_node(world)
+    await bob.say('{"type":"watch","directory":{}}')
+    await settle()
+    bob.close()
+    assert hub._views.directories()
+    store.away = False
+    await world.clock.advance(10)
+    assert not hub._views.directories()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from whosonline.core.entries import Profile
 from whosonline.core.wire import Range, Watch
 from whosonline.hub.directories import DirectoryLoader
@@ -86,9 +88,30 @@ async def test_who_comes_back_within_a_minute_is_told_at_once_what_is_so_without
     relist(world, "3", "cy", None)
     await world.clock.advance(DirectoryLoader.KEEP - 10)
     back = await world.tab(tab.hub, "bob")
+    back.connection.returns = True
     await back.say(WATCH)
     assert [row["id"] for row in back.take("directory")[0]["added"]] == ["1", "3"]
     assert world.people.queries.count("directory") == 1
+
+
+@pytest.mark.parametrize("before", [[], [WATCH, '{"type":"watch","directory":{"after":"m"}}']])
+async def test_a_new_page_and_who_looks_further_are_told_what_the_database_holds_by_now(
+    world: World, before: list[str]
+):
+    tab = await looking(world)
+    tab.close()
+    world.people.listed["3"] = Profile("cy", "Cy")  # by SQL: the log says nothing of it
+    page = await world.tab(tab.hub, "bob")
+    page.connection.returns = bool(before)
+    for text in before:
+        await page.say(text)
+    await settle()
+    page.take()
+    await page.say(WATCH)
+    await settle()
+    told = page.take("directory")
+    assert [row["id"] for row in told[0]["added"]] == ["1"]
+    assert [row["id"] for row in told[1]["added"]] == ["1", "3"]
 
 
 async def test_who_comes_back_later_has_it_read_again(world: World):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whosonline.core.entries import Profile
 from whosonline.core.wire import Watch
 from whosonline.testing.clock import EPOCH, settle
 
@@ -34,6 +35,25 @@ async def test_of_who_is_removed_nobody_is_told_when_they_were_last_seen(world: 
     await world.clock.advance(10)
     (update,) = [message for message in bob.take() if "users" in message]
     assert update["users"] == {"ann": {"status": "offline"}}
+
+
+async def test_who_may_come_back_after_all_is_seen_again(world: World):
+    world.people.seen = {"ann": 1_600_000_000}
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    world.sync.relist("ann", None, "ann")  # deactivated
+    await world.clock.advance(1)
+    world.sync.relist("ann", Profile("ann", "Ann"), None)
+    await world.clock.advance(1)
+    await bob.say(WATCH)
+    await world.clock.advance(1)
+    assert bob.take()[-1]["users"]["ann"] == {"status": "offline", "last_seen": 1_600_000_000}
+    ann = await world.tab(hub, "ann")
+    ann.close()
+    left_at = world.clock.wall()
+    await world.clock.advance(10)
+    (*_, update) = [message for message in bob.take() if "users" in message]
+    assert update["users"]["ann"] == {"status": "offline", "last_seen": int(left_at + 5)}
 
 
 async def test_who_was_offline_all_along_is_looked_up_once_for_all_who_ask(world: World):

@@ -27,6 +27,9 @@ class Recent(Generic[Value]):
         self._added[key] = value, now
         self._forget(now)
 
+    def discard(self, key: str) -> None:
+        self._added.pop(key, None)
+
     def since(self, key: str, when: float, now: float) -> bool:
         """Return whether the key was added at this time or later, as far as it is remembered."""
         return self.holds(key, now) and self._added[key][1] >= when

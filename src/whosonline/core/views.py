@@ -22,8 +22,8 @@ from .wire import Directory, Page, Range, Update, UserState
 
 AnyPage = PageWindow | SearchWindow
 
-KEPT_ROWS = 200_000
-"""Rows of the list of all users, in parts at which nobody looks, that are kept up to date at most."""
+KEPT_PARTS, KEPT_ROWS = 2_500, 200_000
+"""Parts of the list of all users at which nobody looks, and rows in them, that are kept at most."""
 
 
 class Watcher:
@@ -133,26 +133,31 @@ class Views:
         elif page is not None:
             self.watch_page(watcher, (page.room, page.after, page.limit))
 
-    def watch_directory(self, watcher: Watcher, span: Range | None) -> None:
-        """Replace the part of the list of all users that a connection looks at; None for none."""
-        window = None
+    def watch_directory(self, watcher: Watcher, span: Range | None) -> bool:
+        """Replace the part of the list of all users that a connection looks at; None for none.
+
+        Return whether that part was kept, and nobody looked at it.
+        """
+        window, was_kept = None, False
         if span is not None:
             window = self._ranges.get((span, watcher.sight))
             if window is None:
                 window = self._ranges[span, watcher.sight] = DirectoryWindow(span, watcher.sight)
                 self._looking[window] = {}
             self._looking[window][watcher] = None
+            was_kept = window in self._kept
             self._look_again(window)
         old, watcher.directory = watcher.directory, window
         if old is not None and old is not window:
             del self._looking[old][watcher]
             if not self._looking[old]:
                 self._keep_or_drop(old)
+        return was_kept
 
     def clear_kept(self) -> None:
         """Drop the parts at which nobody has looked since the call before.
 
-        The others are kept up to date: when everybody loses the server and comes back, they need not be read
+        The others are kept up to date: when all connections are lost and come back, they need not be read
         anew, which would be much of the work.
         """
         for window in list(self._kept_long):
@@ -385,13 +390,13 @@ class Views:
                 del self._watching[user]
 
     def _keep_or_drop(self, window: DirectoryWindow) -> None:
-        # What one viewer alone may see is of no use to anybody else.
-        if window.told is None or window.sight is not None:
+        # What one viewer alone may see, or has searched for, is of no use to others.
+        if window.told is None or window.sight is not None or window.span.search:
             self._drop_directory(window)
             return
         self._kept[window] = len(window.told)
         self._kept_rows += self._kept[window]
-        while self._kept_rows > KEPT_ROWS:
+        while self._kept_rows > KEPT_ROWS or len(self._kept) > KEPT_PARTS:
             self._drop_directory(next(iter(self._kept)))
 
     def _look_again(self, window: DirectoryWindow) -> None:

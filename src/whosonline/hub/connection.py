@@ -97,6 +97,7 @@ class Connection(Watcher):
         "expires",
         "learning",
         "looked_up",
+        "returns",
         "session",
         "ticket",
         "user",
@@ -121,6 +122,8 @@ class Connection(Watcher):
         self.ticket = ticket
         self.expires = expires
         self.looked_up = looked_up
+        # Whether its page shows what it was told before it lost another connection.
+        self.returns = False
         self.closed = False
         self.counted = True
         """Whether its user is counted as online, or about to be."""

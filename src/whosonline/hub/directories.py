@@ -51,14 +51,19 @@ class DirectoryLoader:
         self._loading: dict[DirectoryWindow, asyncio.Task[None]] = {}
         self._turn = asyncio.Semaphore(READS_AT_ONCE)
         self._clearing: Timer | None = None
+        self._stopped = False
 
     def watch(self, connection: Connection, span: Range) -> None:
         """Let a connection look at a part of the list; its full state follows when it is read."""
-        self._views.watch_directory(connection, span)
+        returns, connection.returns = connection.returns, False
+        was_kept = self._views.watch_directory(connection, span)
         window = connection.directory
         assert window is not None
         if window.loaded:
             self._fanout.tell_full(connection, Kind.DIRECTORY)
+            # A page that was loaded just now may show what no entry of the log told, as after a bulk change.
+            if was_kept and not returns:
+                self.renew([window])
         elif window not in self._loading:
             self._load_soon(window)
 
@@ -71,7 +76,7 @@ class DirectoryLoader:
             self._load_soon(window)
 
     def renew(self, windows: Iterable[DirectoryWindow]) -> None:
-        """Read these parts again, whose viewers may see others by now."""
+        """Read these parts again, which may be others by now; meanwhile all keep what they were told."""
         for window in windows:
             if (reading := self._loading.pop(window, None)) is not None:
                 reading.cancel()
@@ -79,6 +84,7 @@ class DirectoryLoader:
             self._load_soon(window)
 
     def stop(self) -> None:
+        self._stopped = True
         self._cancel_reads()
         if self._clearing is not None:
             self._clearing.cancel()
@@ -97,7 +103,7 @@ class DirectoryLoader:
         # Unless another read of the same part has begun since.
         if self._loading.get(window) is done:
             del self._loading[window]
-        if self._clearing is None and not done.cancelled():
+        if self._clearing is None and not self._stopped:
             self._clear_later()
 
     def _clear_later(self) -> None:

@@ -83,7 +83,7 @@ class Fanout:
         """Offer the full published state of what a connection looks at."""
         if kinds & Kind.UPDATE and connection.view is not None and self._knows:
             update = self._views.full(connection, self._count_for(connection))
-            if update != Update():  # else whom a search finds is still being looked for
+            if update != Update():  # it looks at nothing, or at what is still being looked for
                 connection.offer(frame(encode(update)), Kind.UPDATE)
         window = connection.directory
         if kinds & Kind.DIRECTORY and window is not None and window.loaded:

@@ -154,11 +154,18 @@ class Hub:
         expires: float = float("inf"),
         write: Write | None = None,
         looked_up: float | None = None,
+        returns: bool = False,
     ) -> Connection:
-        """Return a connection for a socket; :meth:`open` counts it in."""
+        """Return a connection for a socket; :meth:`open` counts it in.
+
+        Args:
+            returns: Whether its page has been connected before, and only comes back.
+        """
         timeout = self.policy.send_timeout
         looked_up = self._clock.wall() if looked_up is None else looked_up
-        return Connection(user, session, ticket, send, close, self, timeout, expires, write, looked_up)
+        connection = Connection(user, session, ticket, send, close, self, timeout, expires, write, looked_up)
+        connection.returns = returns
+        return connection
 
     @property
     def full(self) -> bool:
@@ -378,6 +385,7 @@ class Hub:
             self._make_good_what_was_missed(changed)
         else:
             self._rights.doubt_arrivals()
+            self._views.drop_kept()
         if before not in (None, self._follower.epoch):
             self._release_held_later()
         self._views.mark_all(changed)
@@ -387,7 +395,7 @@ class Hub:
         """See to what nobody told: who left when, who may stay, and the list of all users."""
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
-                self._last_seen.note(user, self._clock.wall())
+                self._note_left(user, self._clock.wall())
         self._rights.doubt_everybody()
         self._directories.reload()
 
@@ -399,10 +407,11 @@ class Hub:
                     self._apply(entry)
                 case Listing():
                     self._views.mark_listing(entry)
+                    self._last_seen.forget(entry.user)
                     if entry.profile is None:
                         self._removed.add(entry.user, None, self._clock.time())
-                        self._last_seen.forget(entry.user)
                     else:
+                        self._removed.discard(entry.user)
                         self._relisted.add(entry.user, entry.profile, self._clock.time())
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()
@@ -426,10 +435,13 @@ class Hub:
 
     def _apply(self, change: Change) -> None:
         before = self._follower.apply(change)
-        left = change.status is Status.OFFLINE and change.room == SITE
-        if left and not self._removed.holds(change.user, self._clock.time()):
-            self._last_seen.note(change.user, change.at)
+        if change.status is Status.OFFLINE and change.room == SITE:
+            self._note_left(change.user, change.at)
         self._views.mark(change, before)
+
+    def _note_left(self, user: str, at: float) -> None:
+        if not self._removed.holds(user, self._clock.time()):
+            self._last_seen.note(user, at)
 
     def _release_held_later(self) -> None:
         if self._wait is not None:

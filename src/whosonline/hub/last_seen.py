@@ -48,8 +48,8 @@ class LastSeen:
         self._remember(user, int(at))
 
     def forget(self, user: str) -> None:
-        """Know from now on that a user was never seen."""
-        self._remember(user, None)
+        """Know nothing of a user any more; the next who asks has it looked up."""
+        self._known.pop(user, None)
 
     def unknown(self, users: Iterable[str]) -> list[str]:
         """Return those of the users of whom nothing is known, not even that they were never seen."""

@@ -128,6 +128,17 @@ def test_after_a_change_of_the_user_a_session_is_nobodys_with_any_engine(
     assert visitor_of(key) is None
 
 
+def test_a_session_whose_row_is_deleted_lets_nobody_in_from_the_cache(
+    ann, settings, django_capture_on_commit_callbacks
+):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+    key = session_key_of(ann)
+    assert visitor_of(key) is not None
+    with django_capture_on_commit_callbacks(execute=True):
+        Session.objects.get(pk=key).delete()
+    assert visitor_of(key) is None
+
+
 def test_all_sessions_of_a_user_can_be_ended_and_no_others(ann, capsys):
     bob = User.objects.create_user("bob")
     kept, ended = session_key_of(bob), [session_key_of(ann), session_key_of(ann)]

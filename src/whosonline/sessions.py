@@ -16,6 +16,7 @@ from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.sessions.backends import cache as cache_engine
 from django.contrib.sessions.backends import cached_db, db
+from django.core.cache import caches
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -132,6 +133,13 @@ def end_all_of(user: object) -> int:
     for key in theirs:
         engine(key).delete()  # the engine's own way, which clears its cache too
     return len(theirs)
+
+
+def forget_cached(key: str) -> None:
+    """Have the cache of the engine cached_db forget a session whose row is gone; it would let in still."""
+    engine: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    if issubclass(engine, cached_db.SessionStore):
+        caches[settings.SESSION_CACHE_ALIAS].delete(engine.cache_key_prefix + key)
 
 
 # Sessions

@@ -23,7 +23,7 @@ from .conf import get_settings
 from .core.entries import Change, Profile
 from .models import Invisible
 from .runtime import expel_here, sync_store
-from .sessions import TOUCH_KEY, session_name
+from .sessions import TOUCH_KEY, forget_cached, session_name
 from .stores.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -111,6 +111,8 @@ def on_session_deleted(sender: Any, instance: Any, using: str, **kwargs: Any) ->
         tell = partial(_tell, "a session's new key", lambda: sync_store().renew(name, user))
     else:
         tell = partial(_expel, name, user)
+    # A cache that is away must not keep the sockets open.
+    transaction.on_commit(partial(forget_cached, instance.session_key), using=using, robust=True)
     transaction.on_commit(tell, using=using)
 
 

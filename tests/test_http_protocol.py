@@ -8,40 +8,11 @@ from typing import Any
 import aiohttp
 import uvicorn
 
-from whosonline.http_protocol import AT_ONCE, Door, ImpatientHttp, impatient_http
+from whosonline.http_protocol import AT_ONCE, ImpatientHttp, impatient_http
 
 from .serving import free_port
 
 STORM = 20 * AT_ONCE
-
-
-async def test_so_many_enter_in_one_turn_and_the_others_in_their_order_in_the_next() -> None:
-    door, entered = Door(), list[int]()
-    for number in range(3 * AT_ONCE + 1):
-        if door.take_place():
-            entered.append(number)
-        else:
-            door.wait(lambda number=number: entered.append(number))
-    lengths = [len(entered)]
-    while lengths[-1] < 3 * AT_ONCE + 1:
-        await asyncio.sleep(0)
-        lengths.append(len(entered))
-    assert entered == list(range(3 * AT_ONCE + 1))
-    assert max(now - before for before, now in zip([0, *lengths], lengths, strict=False)) <= AT_ONCE
-    await asyncio.sleep(0)
-    assert door.take_place()
-
-
-async def test_who_has_gone_while_waiting_is_passed_over_and_the_next_comes_in() -> None:
-    entered = list[str]()
-    door = Door()
-    while door.take_place():
-        pass
-    door.wait(lambda: None)  # what a protocol does whose peer has gone
-    door.wait(lambda: entered.append("next"))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert entered == ["next"]
 
 
 async def test_a_storm_is_answered_whole_and_between_its_requests_the_loop_has_turns() -> None:

@@ -80,10 +80,15 @@ class PresenceConsumer:
             if self._closing is None or self._task is None or self._task.uncancel() > 0:
                 raise
         finally:
-            if connection is not None:
-                hub.close(connection)
-            if place is not None:
-                place.leave()
+            self._task = None  # it ends anyway
+            try:
+                if connection is not None:
+                    await hub.leavings.come()
+            finally:
+                if connection is not None:
+                    hub.close(connection)
+                if place is not None:
+                    place.leave()
         if self._closing is not None:
             await self._refuse(self._closing)
 

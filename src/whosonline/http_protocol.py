@@ -10,52 +10,15 @@ together take a second, in which no ping is answered, and the store's answers li
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .hub.turns import Turns
+
 AT_ONCE = 10
 """New connections whose first bytes are handled in one turn of the loop."""
-
-
-class Door:
-    """Lets so many in at each turn of the loop; the others wait in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._room = AT_ONCE
-        self._turns = False
-        self._waiting: deque[Callable[[], None]] = deque()
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._waiting)
-
-    def take_place(self) -> bool:
-        """Let one in now if there is room and nobody waits; return whether that was so."""
-        if self._waiting or not self._room:
-            return False
-        self._count()
-        return True
-
-    def wait(self, enter: Callable[[], None]) -> None:
-        """Call this as soon as there is room."""
-        self._waiting.append(enter)
-
-    def _count(self) -> None:
-        self._room -= 1
-        if not self._turns:
-            self._turns = True
-            asyncio.get_running_loop().call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._room, self._turns = AT_ONCE, False
-        while self._room and self._waiting:
-            self._count()
-            self._waiting.popleft()()
 
 
 class Awaits(Enum):
@@ -76,7 +39,7 @@ class ImpatientHttp(HttpToolsProtocol):
 
     request_timeout = 20.0
     """Seconds; a server's own class sets it."""
-    door = Door()
+    door = Turns(AT_ONCE)
     """The server's; its own class sets it too."""
 
     _is_in = False
@@ -145,4 +108,6 @@ class ImpatientHttp(HttpToolsProtocol):
 
 def impatient_http(request_timeout: float) -> type[ImpatientHttp]:
     """Return the protocol for a server with this time-out, in seconds."""
-    return type("ImpatientHttp", (ImpatientHttp,), {"request_timeout": request_timeout, "door": Door()})
+    return type(
+        "ImpatientHttp", (ImpatientHttp,), {"request_timeout": request_timeout, "door": Turns(AT_ONCE)}
+    )

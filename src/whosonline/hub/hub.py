@@ -36,8 +36,12 @@ from .rechecks import Standing, Staying
 from .resumption import Resumption, Token
 from .rights import HANDSHAKE, Rights
 from .sights import Sights
+from .turns import Turns
 
 T = TypeVar("T")
+
+LEAVE_AT_ONCE = 50
+"""Connections that are counted out in one turn of the loop, if so many are lost together."""
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ class Hub:
         self._removed = Recent[None](HANDSHAKE)
         self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
+        self.leavings = Turns(LEAVE_AT_ONCE)
         self._resumption = Resumption(policy.resume, self._clock)
         self._rights = Rights(
             self._connections,

@@ -22,6 +22,7 @@ POLICY = {
     "PING": 600,
     "GRACE": 0.5,
 }
+IMPATIENT = {"FIRST_MESSAGE": 2}
 OFFICE, HOME = "203.0.113.5", "2001:db8:1:2::3"
 _numbers = count()
 
@@ -213,4 +214,20 @@ async def test_pages_of_trusted_origins_get_in_and_those_of_another_scheme_or_po
             async with Person(server.url, "nobody") as nobody:
                 trusted = await socket_from(nobody, HOME, Origin="https://app.example.org")
                 assert await closed(trusted) == 4401
+        assert "Traceback" not in server.output()
+
+
+async def test_who_says_nothing_in_time_is_closed_and_who_does_may_be_silent_from_then_on(
+    tmp_path_factory: pytest.TempPathFactory,
+):
+    with Server(tmp_path_factory.mktemp("impatient"), IMPATIENT) as server:
+        async with somebody(server) as ann, somebody(server) as bob:
+            speaks = await bob.socket()
+            await speaks.send_str('{"type":"watch","users":["1"]}')
+            await hear(speaks, users=...)
+            silent = await ann.socket()
+            assert await closed(silent) == 4408
+            again = await ann.socket()
+            assert await closed(again) == 4408  # two seconds later
+            assert await lives(speaks)
         assert "Traceback" not in server.output()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -196,7 +197,11 @@ class PresenceConsumer:
         policy = hub.policy
         bucket = TokenBucket(policy.message_rate, policy.message_burst, clock())
         strikes = Strikes(policy.bad_messages, STRIKE_SPAN)
+        silent = self._close_if_silent(policy.first_message)
         while (event := await self._receive())["type"] == "websocket.receive":
+            if silent is not None:
+                silent.cancel()
+                silent = None
             error = None
             if not bucket.take(clock()):
                 detail = f"more than {policy.message_rate:g} messages a second"
@@ -210,6 +215,12 @@ class PresenceConsumer:
                     return
                 await connection.send(frame(wire.encode(error)))
             event = None  # the next may come in days
+
+    def _close_if_silent(self, seconds: float) -> asyncio.TimerHandle | None:
+        if not seconds:
+            return None
+        too_late = partial(self._close, CloseCode.TOO_MANY_CONNECTIONS)
+        return asyncio.get_running_loop().call_later(seconds, too_late)
 
     def _close(self, code: CloseCode) -> None:
         """End the socket from this side, whatever it is waiting for."""

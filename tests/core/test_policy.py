@@ -47,9 +47,9 @@ def test_what_is_no_positive_number_is_refused_by_name(name: str, value: Any) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_the_grace_may_be_nothing(name: str) -> None:
-    if name == "grace":
-        assert Policy(grace=0).grace == 0
+def test_only_the_grace_and_the_time_to_a_first_message_may_be_nothing(name: str) -> None:
+    if name in {"grace", "first_message"}:
+        assert getattr(Policy(**{name: 0}), name) == 0
         return
     with pytest.raises(PolicyError, match=f"^{name} must be more than 0"):
         Policy(**{name: 0})

@@ -9,6 +9,10 @@ class PolicyError(ValueError):
     """A timing or limit that cannot work; the message names it, its value and what to do."""
 
 
+MAY_BE_NONE = {"grace", "first_message"}
+"""What may be 0. Without grace a reload shows; still, a site may want it so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How long things last (in seconds) and how much is too much."""
@@ -57,6 +61,8 @@ class Policy:
     """A socket that comes back within so long may spare itself the look-up of its session."""
     request_timeout: float = 20.0
     """A peer whose request has not begun and come to the end of its head after this long is cut."""
+    first_message: float = 0.0
+    """A connection that has not said anything after this long is closed; 0 for never."""
     connections_per_node: int = 50_000
     """Open connections one node takes; it takes fewer where it may not open as many files."""
     recheck: float = 300.0
@@ -103,8 +109,8 @@ class Policy:
                 raise PolicyError(f"{field.name} must be a number, not {value!r}")
             if field.type == "int" and not isinstance(value, int):
                 raise PolicyError(f"{field.name} must be a whole number, not {value!r}")
-            # Without grace a reload shows; still, a site may want it so.
-            fits = value >= 0 if field.name == "grace" else value > 0
+            may_be_none = field.name in MAY_BE_NONE
+            fits = value >= 0 if may_be_none else value > 0
             if not fits or value == float("inf"):
-                least = "at least 0" if field.name == "grace" else "more than 0"
+                least = "at least 0" if may_be_none else "more than 0"
                 raise PolicyError(f"{field.name} must be {least} and finite, not {value!r}")

@@ -209,7 +209,7 @@ def test_a_connection_that_cannot_begin_is_closed_and_the_others_go_on(
             await crowd.leave(accepting)
 
     run(test())
-    assert [record.getMessage() for record in caplog.records] == ["a connection ended before it began"]
+    assert [record.getMessage() for record in caplog.records] == ["a connection could not begin"]
 
 
 def test_who_is_gone_before_the_connection_begins_does_no_harm(

@@ -21,8 +21,9 @@ PAUSE = 1.0
 """Seconds until it is tried again where no file, or no memory, is left for another connection."""
 
 GONE = {
-    getattr(errno, name, None)
-    for name in ("EPROTO", "EPERM", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT")
+    getattr(errno, name)
+    for name in ("EPROTO", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ETIMEDOUT")
+    if hasattr(errno, name)
 }
 """What Linux says, when a connection is to be accepted, of an error of that one alone: accept(2)."""
 
@@ -73,6 +74,9 @@ class Acceptor:
         connection.setblocking(False)
         try:
             await self._loop.connect_accepted_socket(self._create_protocol, connection)
+        except OSError as error:  # it has gone already
+            logger.info("a connection ended before it began: %s", error)
+            connection.close()
         except Exception:
-            logger.exception("a connection ended before it began")
+            logger.exception("a connection could not begin")
             connection.close()

@@ -164,8 +164,10 @@ def may_watch(viewer: object, room: str) -> bool:
     """Return whether a viewer, a user or a primary key in any type, may look who is in a room."""
     if viewer is TRUSTED or not restricts("may_watch"):
         return True
+    if key_of(viewer) is None:
+        return False
     try:
-        return key_of(viewer) is not None and bool(_at_once(get_policy().may_watch)(id_of(viewer), room))
+        return bool(_at_once(get_policy().may_watch)(id_of(viewer), room))
     except Exception:
         logger.exception("the access policy could not say who may look into a room; nobody may for now")
         return False

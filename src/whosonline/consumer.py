@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -82,14 +81,10 @@ class PresenceConsumer:
                 raise
         finally:
             self._task = None  # it ends anyway
-            try:
-                if connection is not None:
-                    await hub.leavings.come()
-            finally:
-                if connection is not None:
-                    hub.close(connection)
-                if place is not None:
-                    place.leave()
+            if place is not None:
+                place.leave()
+            if connection is not None:
+                await self._leave(hub, connection)
         if self._closing is not None:
             await self._refuse(self._closing)
 
@@ -191,17 +186,22 @@ class PresenceConsumer:
             return True  # though the welcome may have failed: then it is to be counted out again
         return False
 
+    async def _leave(self, hub: Hub, connection: Connection) -> None:
+        """Count a connection out, when it is its turn; at once if nobody waits for that any more."""
+        connection.detach()
+        try:
+            await hub.leavings.come()
+        finally:
+            hub.close(connection)
+
     async def _read(self, hub: Hub, connection: Connection) -> None:
         """Handle messages until the client goes, or has sent too many bad ones."""
         clock = asyncio.get_running_loop().time
         policy = hub.policy
         bucket = TokenBucket(policy.message_rate, policy.message_burst, clock())
         strikes = Strikes(policy.bad_messages, STRIKE_SPAN)
-        silent = self._close_if_silent(policy.first_message)
-        while (event := await self._receive())["type"] == "websocket.receive":
-            if silent is not None:
-                silent.cancel()
-                silent = None
+        event = await self._first_event(policy.first_message)
+        while event["type"] == "websocket.receive":
             error = None
             if not bucket.take(clock()):
                 detail = f"more than {policy.message_rate:g} messages a second"
@@ -215,12 +215,16 @@ class PresenceConsumer:
                     return
                 await connection.send(frame(wire.encode(error)))
             event = None  # the next may come in days
+            event = await self._receive()
 
-    def _close_if_silent(self, seconds: float) -> asyncio.TimerHandle | None:
-        if not seconds:
-            return None
-        too_late = partial(self._close, CloseCode.TOO_MANY_CONNECTIONS)
-        return asyncio.get_running_loop().call_later(seconds, too_late)
+    async def _first_event(self, seconds: float) -> Any:
+        """Return what the client does first; note it if that takes longer than so many seconds, unless 0."""
+        try:
+            async with asyncio.timeout(seconds or None):
+                return await self._receive()
+        except TimeoutError:
+            self._closing = CloseCode.TOO_MANY_CONNECTIONS
+            return {"type": "websocket.disconnect"}
 
     def _close(self, code: CloseCode) -> None:
         """End the socket from this side, whatever it is waiting for."""

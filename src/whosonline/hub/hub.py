@@ -412,11 +412,13 @@ class Hub:
                     self._apply(entry)
                 case Listing():
                     self._views.mark_listing(entry)
-                    self._last_seen.forget(entry.user)
                     if entry.profile is None:
                         self._removed.add(entry.user, None, self._clock.time())
-                    else:
+                        self._last_seen.remove(entry.user)
+                    elif entry.was is None:  # new, or back
                         self._removed.discard(entry.user)
+                        self._last_seen.restore(entry.user)
+                    if entry.profile is not None:
                         self._relisted.add(entry.user, entry.profile, self._clock.time())
                         self._connections.rename(entry.user, entry.profile)
                         self._node.report_soon()

@@ -47,8 +47,12 @@ class LastSeen:
         """Remember that a user left at this time, in seconds since 1970."""
         self._remember(user, int(at))
 
-    def forget(self, user: str) -> None:
-        """Know nothing of a user any more; the next who asks has it looked up."""
+    def remove(self, user: str) -> None:
+        """Tell nobody any more when a user was last seen."""
+        self._remember(user, None)
+
+    def restore(self, user: str) -> None:
+        """Take a user for one who is not known yet: the next who asks has it looked up."""
         self._known.pop(user, None)
 
     def unknown(self, users: Iterable[str]) -> list[str]:

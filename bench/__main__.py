@@ -124,7 +124,6 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     asked = Options(**{name: getattr(options, name) for name in Options._fields})
     bound(600 + options.hold + options.repeat * (300 + options.sockets / 40))
-    options.results.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         run = Run(asked, Path(folder), make_cast(options.sockets), [])

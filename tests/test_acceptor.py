@@ -17,8 +17,6 @@ import uvloop
 from whosonline import acceptor
 from whosonline.acceptor import AT_ONCE, Acceptor
 
-Loop = Callable[[], asyncio.AbstractEventLoop]
-
 DEADLINE = 10.0
 
 

@@ -150,9 +150,10 @@ def seen_by(viewer: object, ids: Iterable[str]) -> set[str]:
     ids = list(ids)
     if viewer is TRUSTED or not restricts("visible"):
         return set(ids)
-    if key_of(viewer) is None:
+    key = key_of(viewer)
+    if key is None:
         return set()
-    me = id_of(viewer)
+    me = str(key)
     others = [id for id in ids if id != me]
     seen = {me}
     for start in range(0, len(others), TOGETHER):
@@ -164,10 +165,11 @@ def may_watch(viewer: object, room: str) -> bool:
     """Return whether a viewer, a user or a primary key in any type, may look who is in a room."""
     if viewer is TRUSTED or not restricts("may_watch"):
         return True
-    if key_of(viewer) is None:
+    key = key_of(viewer)
+    if key is None:
         return False
     try:
-        return bool(_at_once(get_policy().may_watch)(id_of(viewer), room))
+        return bool(_at_once(get_policy().may_watch)(str(key), room))
     except Exception:
         logger.exception("the access policy could not say who may look into a room; nobody may for now")
         return False

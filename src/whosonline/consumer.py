@@ -129,7 +129,7 @@ class PresenceConsumer:
             visitor.expires,
             self._write,
             visitor.looked_up,
-            returns=visitor.looked_up is not None,
+            visitor.returns,
         )
         idle = query.get("idle") == "1"
         return connection if self._open(hub, connection, visitor, idle=idle, asked=asked) else None
@@ -151,6 +151,7 @@ class PresenceConsumer:
                 expires=token.expires,
                 invisible=token.invisible,
                 looked_up=token.looked_up,
+                returns=True,
             )
         try:
             visitor: Visitor | None = await hub.arrivals.who(key) if key else None

@@ -56,6 +56,8 @@ class Visitor:
     """Whether the access policy lets the user connect; None if it could not say."""
     looked_up: float = field(default_factory=time.time)
     """When this was so, in seconds since 1970."""
+    returns: bool = False
+    """Whether a resume token said so, which a page has that was connected before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ def end_all_of(user: object) -> int:
     Raises:
         SessionsNotListed: sessions are not rows of the database (cache, file or cookie engine).
     """
-    engine: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    engine = session_engine()
     if not hasattr(engine, "get_model_class"):
         raise SessionsNotListed(f"{settings.SESSION_ENGINE} keeps no list of its sessions")
     living = engine.get_model_class().objects.filter(expire_date__gt=timezone.now())
@@ -135,9 +137,14 @@ def end_all_of(user: object) -> int:
     return len(theirs)
 
 
+def session_engine() -> Any:
+    """Return the class of the site's sessions."""
+    return import_module(settings.SESSION_ENGINE).SessionStore
+
+
 def forget_cached(key: str) -> None:
     """Have the cache of the engine cached_db forget a session whose row is gone; it would let in still."""
-    engine: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    engine = session_engine()
     if issubclass(engine, cached_db.SessionStore):
         caches[settings.SESSION_CACHE_ALIAS].delete(engine.cache_key_prefix + key)
 
@@ -146,7 +153,7 @@ def forget_cached(key: str) -> None:
 
 
 def _sessions(keys: list[str]) -> dict[str, _Session]:
-    engine: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    engine = session_engine()
     plain = [key for key in keys if _PLAIN_KEY.fullmatch(key)]
     # What a project's own engine does when it reads is its own affair: Django's ways alone are shortened.
     if engine.load is db.SessionStore.load:

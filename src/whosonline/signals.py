@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from importlib import import_module
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookies
@@ -23,7 +21,7 @@ from .conf import get_settings
 from .core.entries import Change, Profile
 from .models import Invisible
 from .runtime import expel_here, sync_store
-from .sessions import TOUCH_KEY, forget_cached, session_name
+from .sessions import TOUCH_KEY, forget_cached, session_engine, session_name
 from .stores.errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -196,7 +194,7 @@ def connect() -> None:
     post_delete.connect(on_user_deleted)
     post_save.connect(on_visibility_changed, sender=Invisible)
     post_delete.connect(on_visibility_changed, sender=Invisible)
-    engine = import_module(settings.SESSION_ENGINE).SessionStore
+    engine = session_engine()
     if hasattr(engine, "get_model_class"):  # sessions that are rows
         post_save.connect(on_session_saved, sender=engine.get_model_class())
         post_delete.connect(on_session_deleted, sender=engine.get_model_class())

@@ -6,17 +6,22 @@ from whosonline.core.entries import Profile
 from whosonline.core.wire import Watch
 from whosonline.testing.clock import EPOCH, settle
 
-from .conftest import World
+from .conftest import Tab, World
 
 WATCH = '{"type":"watch","users":["ann","cy"]}'
 
 
-async def test_who_leaves_was_last_seen_now(world: World):
+async def ann_and_who_watches_her(world: World) -> tuple[Tab, Tab]:
     hub = await world.node()
     bob = await world.tab(hub, "bob")
     await bob.say(WATCH)
     ann = await world.tab(hub, "ann")
     bob.take()
+    return ann, bob
+
+
+async def test_who_leaves_was_last_seen_now(world: World):
+    ann, bob = await ann_and_who_watches_her(world)
     ann.close()
     left_at = world.clock.wall()
     await world.clock.advance(10)
@@ -25,11 +30,7 @@ async def test_who_leaves_was_last_seen_now(world: World):
 
 
 async def test_of_who_is_removed_nobody_is_told_when_they_were_last_seen(world: World):
-    hub = await world.node()
-    bob = await world.tab(hub, "bob")
-    await bob.say(WATCH)
-    ann = await world.tab(hub, "ann")
-    bob.take()
+    ann, bob = await ann_and_who_watches_her(world)
     world.sync.relist("ann", None, "ann")
     ann.close()
     await world.clock.advance(10)

@@ -9,7 +9,7 @@ class PolicyError(ValueError):
     """A timing or limit that cannot work; the message names it, its value and what to do."""
 
 
-MAY_BE_NONE = {"grace", "first_message"}
+MAY_BE_ZERO = {"grace", "first_message"}
 """What may be 0. Without grace a reload shows; still, a site may want it so."""
 
 
@@ -109,8 +109,8 @@ class Policy:
                 raise PolicyError(f"{field.name} must be a number, not {value!r}")
             if field.type == "int" and not isinstance(value, int):
                 raise PolicyError(f"{field.name} must be a whole number, not {value!r}")
-            may_be_none = field.name in MAY_BE_NONE
-            fits = value >= 0 if may_be_none else value > 0
+            may_be_zero = field.name in MAY_BE_ZERO
+            fits = value >= 0 if may_be_zero else value > 0
             if not fits or value == float("inf"):
-                least = "at least 0" if may_be_none else "more than 0"
+                least = "at least 0" if may_be_zero else "more than 0"
                 raise PolicyError(f"{field.name} must be {least} and finite, not {value!r}")

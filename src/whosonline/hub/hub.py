@@ -99,8 +99,6 @@ class Hub:
         self._wait: asyncio.Task[None] | None = None
         # Who is given another name while a socket of theirs is on its way comes with that.
         self._relisted = Recent[Profile](HANDSHAKE)
-        # When who was removed was last seen is nobody's business any more.
-        self._removed = Recent[None](HANDSHAKE)
         self.addresses = Addresses(policy.connections_per_address)
         self.arrivals = Arrivals(site.look_up, policy.arrivals_waiting, policy.arrival_timeout)
         self.leavings = Turns(LEAVE_AT_ONCE)
@@ -166,9 +164,8 @@ class Hub:
         Args:
             returns: Whether its page has been connected before, and only comes back.
         """
-        timeout = self.policy.send_timeout
-        looked_up = self._clock.wall() if looked_up is None else looked_up
-        connection = Connection(user, session, ticket, send, close, self, timeout, expires, write, looked_up)
+        timeout, at = self.policy.send_timeout, self._clock.wall() if looked_up is None else looked_up
+        connection = Connection(user, session, ticket, send, close, self, timeout, expires, write, at)
         connection.returns = returns
         return connection
 
@@ -400,7 +397,7 @@ class Hub:
         """See to what nobody told: who left when, who may stay, and the list of all users."""
         for room, user in changed:
             if room == SITE and self.replica.status(room, user) is Status.OFFLINE:
-                self._note_left(user, self._clock.wall())
+                self._last_seen.note(user, self._clock.wall())
         self._rights.doubt_everybody()
         self._directories.reload()
 
@@ -411,17 +408,7 @@ class Hub:
                 case Change():
                     self._apply(entry)
                 case Listing():
-                    self._views.mark_listing(entry)
-                    if entry.profile is None:
-                        self._removed.add(entry.user, None, self._clock.time())
-                        self._last_seen.remove(entry.user)
-                    elif entry.was is None:  # new, or back
-                        self._removed.discard(entry.user)
-                        self._last_seen.restore(entry.user)
-                    if entry.profile is not None:
-                        self._relisted.add(entry.user, entry.profile, self._clock.time())
-                        self._connections.rename(entry.user, entry.profile)
-                        self._node.report_soon()
+                    self._relist(entry)
                 case Expel(session):
                     self._rights.expel(session)
                 case Renew(session):
@@ -429,6 +416,17 @@ class Hub:
                 case Recheck(user):
                     self._rights.recheck(user)
         self._fanout.flush_soon()
+
+    def _relist(self, entry: Listing) -> None:
+        self._views.mark_listing(entry)
+        if entry.profile is None:
+            self._last_seen.remove(entry.user)
+            return
+        if entry.was is None:  # new, or back
+            self._last_seen.restore(entry.user)
+        self._relisted.add(entry.user, entry.profile, self._clock.time())
+        self._connections.rename(entry.user, entry.profile)
+        self._node.report_soon()
 
     def on_caused(self, changes: list[Change]) -> None:
         self._last_seen.save_soon(changes)
@@ -443,12 +441,8 @@ class Hub:
     def _apply(self, change: Change) -> None:
         before = self._follower.apply(change)
         if change.status is Status.OFFLINE and change.room == SITE:
-            self._note_left(change.user, change.at)
+            self._last_seen.note(change.user, change.at)
         self._views.mark(change, before)
-
-    def _note_left(self, user: str, at: float) -> None:
-        if not self._removed.holds(user, self._clock.time()):
-            self._last_seen.note(user, at)
 
     def _release_held_later(self) -> None:
         if self._wait is not None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ..core.entries import Change
+from ..core.recent import Recent
 from ..core.statuses import SITE
 from .clock import Clock
 
@@ -25,6 +26,9 @@ SAVE_INTERVAL = 1.0
 SAVE_RETRY = 10.0
 """Seconds more after one that failed."""
 
+REMOVED = 60.0
+"""Seconds for which nothing is noted of who was removed: they have left by then."""
+
 REMEMBERED = 50_000
 """Users whose times are kept in memory; those longest unasked-for are looked up again."""
 
@@ -37,6 +41,7 @@ class LastSeen:
         self._save = save
         self._clock = clock
         self._known: dict[str, int | None] = {}
+        self._removed = Recent[None](REMOVED)
         self._unsaved: dict[str, int] = {}
         self._saving: asyncio.Task[None] | None = None
 
@@ -44,15 +49,18 @@ class LastSeen:
         return self._known.get(user)
 
     def note(self, user: str, at: float) -> None:
-        """Remember that a user left at this time, in seconds since 1970."""
-        self._remember(user, int(at))
+        """Remember that a user left at this time, in seconds since 1970; unless the user was just removed."""
+        if not self._removed.holds(user, self._clock.time()):
+            self._remember(user, int(at))
 
     def remove(self, user: str) -> None:
-        """Tell nobody any more when a user was last seen."""
+        """Tell nobody any more when a user was last seen: it is nobody's business."""
+        self._removed.add(user, None, self._clock.time())
         self._remember(user, None)
 
     def restore(self, user: str) -> None:
         """Take a user for one who is not known yet: the next who asks has it looked up."""
+        self._removed.discard(user)
         self._known.pop(user, None)
 
     def unknown(self, users: Iterable[str]) -> list[str]:

@@ -14,7 +14,19 @@ from bench.people import Person
 from tests.serving import Server
 
 from .conftest import Visit
-from .visitor import Visitor, address_says, all_changes, first_on_screen, keys, live, record, row, status
+from .visitor import (
+    Visitor,
+    address_says,
+    all_changes,
+    first_on_screen,
+    keys,
+    live,
+    record,
+    row,
+    scroll,
+    status,
+    until,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -154,14 +166,14 @@ async def test_online_now_goes_on_as_one_scrolls_and_comes_back_to_its_place(
     await crowd.come(*names)
     ann = await watching(visit)
     await ann.page.mouse.move(400, 400)
-    for _ in range(200):
-        await ann.page.mouse.wheel(0, 700)
+
+    async def at_the_end() -> bool:
+        await scroll(ann.page, 700)
         listed = await keys(ann.page)
         assert listed == sorted(listed)
-        if "p119" in listed:
-            break
-        await ann.page.wait_for_timeout(20)
-    await expect(row(ann.page, "p119")).to_have_count(1)
+        return "p119" in listed
+
+    await until(at_the_end)
     await crowd.go("p110")
     await expect(row(ann.page, "p110")).to_have_count(0)
     await crowd.come("p110a")

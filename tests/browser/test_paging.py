@@ -21,6 +21,7 @@ from .visitor import (
     online_count,
     record,
     row,
+    scroll,
     status,
     until,
 )
@@ -43,14 +44,14 @@ def _many(lobby: Server) -> None:
 
 
 async def scroll_to_row(page: Page, name: str, down: bool = True) -> None:
-    """Turn the wheel until a row is there, and nothing is on its way."""
+    """Scroll until a row is there, and nothing is on its way."""
 
-    async def turned() -> bool:
-        await page.mouse.wheel(0, 1500 if down else -1500)
+    async def scrolled() -> bool:
+        await scroll(page, 1500 if down else -1500)
         assert await page.locator("#users > li").count() <= MOST
         return await row(page, name).count() > 0
 
-    await until(turned)
+    await until(scrolled)
     await expect(page.locator("#users")).not_to_have_attribute("aria-busy", "true")
 
 
@@ -143,7 +144,7 @@ async def test_one_lands_where_one_was(visit: Visit, how: str) -> None:
     await ann.page.goto("/")
     await live(ann.page)
     await scroll_to_row(ann.page, "user260")
-    await ann.page.mouse.wheel(0, -333)
+    await scroll(ann.page, -333)
     await address_says(ann.page)
     before = await first_on_screen(ann.page)
     if how == "reload":

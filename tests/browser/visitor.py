@@ -37,6 +37,11 @@ RECORD = """() => {
         { subtree: true, childList: true, attributeFilter: ["data-status"] });
 }"""
 
+SCROLL = """(by) => new Promise((resolve) => {
+    scrollBy({ top: by, behavior: "instant" });
+    requestAnimationFrame(() => requestAnimationFrame(resolve));
+})"""
+
 FIRST_ON_SCREEN = """() => {
     const covered = document.querySelector(".tools").getBoundingClientRect().bottom;
     const first = [...document.querySelectorAll("#users > li")]
@@ -166,6 +171,11 @@ def online_count(page: Page) -> Locator:
 async def keys(page: Page) -> list[str]:
     """Return the usernames in the list, in its order."""
     return await page.locator("#users > li > .key").all_text_contents()
+
+
+async def scroll(page: Page, by: int) -> None:
+    """Scroll by so many pixels, and let the page see it; a wheel would be still turning at the next step."""
+    await page.evaluate(SCROLL, by)
 
 
 async def first_on_screen(page: Page) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.serving import Server
 
@@ -16,6 +17,7 @@ from .visitor import (
     address_says,
     changes,
     first_on_screen,
+    is_watched,
     keys,
     live,
     online_count,
@@ -32,6 +34,8 @@ POLICY = {"GRACE": 3, "TOUCH": 600}
 MANY = 700
 MOST = 300
 """Rows that a page may hold."""
+
+UNDER_THE_BAR = "() => Math.round(document.querySelector('.tools').getBoundingClientRect().bottom)"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,7 +87,7 @@ async def test_all_rows_come_as_one_scrolls_in_order_and_the_page_stays_small(vi
     await expect(ann.page).to_have_url("/")
 
 
-async def test_only_what_is_near_the_screen_is_watched(visit: Visit) -> None:
+async def test_only_what_is_near_the_screenis_watched(visit: Visit) -> None:
     ann = await visit("ann")
     await ann.join()
     await scroll_to_row(ann.page, "user150")
@@ -125,15 +129,11 @@ async def test_a_row_that_comes_above_moves_nothing_on_the_screen(visit: Visit) 
         "() => document.querySelector('[data-key=user305]').scrollIntoView({ block: 'start' })"
     )
     await ann.page.mouse.move(5, 5)
-    await until(lambda: _is_watched(ann.page, "user299"))
+    await until(lambda: is_watched(ann.page, "user299"))
     before = await first_on_screen(ann.page)
     await bob.join()
     await expect(status(ann.page, bob.name)).to_have_text("Online")
     assert await first_on_screen(ann.page) == before
-
-
-async def _is_watched(page: Page, name: str) -> bool:
-    return await page.locator(f'#users > li[data-key="{name}"]:not([data-presence-paused])').count() > 0
 
 
 @pytest.mark.parametrize("how", ["reload", "back", "forward"])
@@ -178,13 +178,34 @@ async def test_the_place_of_somebody_else_can_be_shared(visit: Visit) -> None:
     assert (await first_on_screen(ann.page))["key"] == "user400"
 
 
+async def test_nothing_moves_while_rows_above_are_fetched(visit: Visit) -> None:
+    ann = await visit("ann")
+    await ann.join()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        asked.set()
+        await answer.wait()
+        await route.continue_()
+
+    await ann.page.route(re.compile(r"before="), wait)
+    await ann.page.goto("/?after=user399")
+    await asked.wait()
+    await expect(ann.page.locator("#users")).to_have_attribute("data-fetching", "previous")
+    before = await first_on_screen(ann.page)
+    assert before == {"key": "user400", "top": await ann.page.evaluate(UNDER_THE_BAR)}
+    answer.set()
+    await expect(row(ann.page, "user350")).to_have_count(1)
+    assert await first_on_screen(ann.page) == before
+
+
 async def test_while_the_server_is_away_scrolling_goes_on_later(visit: Visit) -> None:
     ann = await visit("ann")
     await ann.join()
     ann.expected = "Failed to load resource"
     refused = 0
 
-    async def refuse(route: Any) -> None:
+    async def refuse(route: Route) -> None:
         nonlocal refused
         refused += 1
         await route.abort()
@@ -212,7 +233,7 @@ async def test_who_is_renamed_moves_between_two_lists_at_different_places(
     await record(second.page)
     await row(second.page, zed.name).scroll_into_view_if_needed()
     await expect(status(second.page, zed.name)).to_have_text("Online")
-    await until(lambda: _is_watched(second.page, zed.name))
+    await until(lambda: is_watched(second.page, zed.name))
     await expect(row(first.page, zed.name)).to_have_count(0)
     moved = zed.name.replace("zed", "ant")
     form = await admin.administer(zed)

@@ -163,6 +163,11 @@ def last_seen(page: Page, name: str) -> Locator:
     return row(page, name).locator("time")
 
 
+async def is_watched(page: Page, name: str) -> bool:
+    """Return whether a user's row is near enough to the screen to be kept true."""
+    return await page.locator(f'#users > li[data-key="{name}"]:not([data-presence-paused])').count() > 0
+
+
 def online_count(page: Page) -> Locator:
     """Return what a page says of how many are online."""
     return page.locator(".count")

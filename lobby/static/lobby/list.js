@@ -37,6 +37,7 @@ function start() {
   });
   const pages = document.querySelector("nav.pages");
   if (pages) pages.hidden = true; // one scrolls instead
+  list.classList.add("endless");
 
   followVisibility(presence, list);
   place.restore();

@@ -80,6 +80,38 @@ async def test_a_socket_with_a_token_is_let_in_without_a_look_up(ann: Person, se
     assert await closed(await ann.socket()) == 4401  # without the token it is looked up
 
 
+async def test_a_page_that_is_loaded_has_the_list_read_again_and_one_that_comes_back_has_not(
+    ann: Person, server: Server
+):
+    part = {"type": "watch", "directory": {"after": ann.name, "until": ann.name + "~"}}
+
+    async def told(socket: aiohttp.ClientWebSocketResponse) -> list[str]:
+        return [user["name"] for user in (await hear(socket, type="directory"))["added"]]
+
+    before = await ann.socket()
+    token = (await hear(before, type="welcome"))["resume"]
+    await before.send_json(part)
+    assert await told(before) == []
+    await before.close()
+    name = f"{ann.name}-by-sql"  # of whom the log says nothing
+    code = f"User.objects.bulk_create([User(username={name!r})])"
+    shell = f"from django.contrib.auth.models import User; {code}"
+    await asyncio.to_thread(server.manage, "shell", "-c", shell)
+
+    back = await returning(ann, token)
+    await back.send_json(part)
+    assert await told(back) == []
+    assert name in await ann.page("/?q=" + name)  # time enough to read it again
+    await back.send_json({"type": "watch", "users": ["0"]})
+    assert (await hear(back, type=...))["type"] == "update"
+    await back.close()
+
+    loaded = await ann.socket()
+    await loaded.send_json(part)
+    assert await told(loaded) == []
+    assert await told(loaded) == [name]
+
+
 @pytest.mark.parametrize("token", ["", "made up", "x" * 5000, "é"])
 async def test_with_a_token_that_is_worth_nothing_one_is_looked_up(ann: Person, token: str):
     assert (await hear(await returning(ann, token)))["type"] == "welcome"

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from whosonline import acceptor
-from whosonline.acceptor import AT_ONCE, Acceptor
+from whosonline.acceptor import BEGIN_AT_ONCE, Acceptor
 
 DEADLINE = 10.0
 
@@ -48,7 +48,7 @@ class Crowd:
         self._stack = stack
         self.listener = stack.enter_context(kind(proto=socket.IPPROTO_TCP))  # as the server's
         self.listener.bind(("127.0.0.1", 0))
-        self.listener.listen(4 * AT_ONCE)
+        self.listener.listen(4 * BEGIN_AT_ONCE)
         self.listener.setblocking(False)
         self.transports: list[Any] = []
         self.heard: list[bytes] = []
@@ -82,13 +82,13 @@ class Noted(asyncio.Protocol):
         self._crowd.heard.append(data)
 
 
-def test_many_connections_are_accepted_in_one_turn_of_the_loop(
+def test_all_who_wait_are_accepted_at_once_and_begin_so_many_in_a_turn_of_the_loop(
     run: Callable[[Awaitable[None]], None],
 ) -> None:
     async def test() -> None:
         with ExitStack() as stack:
             crowd = Crowd(stack)
-            for _ in range(2 * AT_ONCE):
+            for _ in range(2 * BEGIN_AT_ONCE):
                 crowd.connect()
             taken: Counter[int] = Counter()
             turn = 0
@@ -98,10 +98,13 @@ def test_many_connections_are_accepted_in_one_turn_of_the_loop(
                 return crowd.create_protocol()
 
             accepting = Acceptor(crowd.listener, create_protocol)
-            while taken.total() < 2 * AT_ONCE:
+            await crowd.until(lambda: taken.total() > 0)
+            with pytest.raises(BlockingIOError):
+                crowd.listener.accept()
+            while taken.total() < 2 * BEGIN_AT_ONCE:
                 turn += 1
                 await asyncio.sleep(0)
-            assert max(taken.values()) == AT_ONCE
+            assert max(taken.values()) == BEGIN_AT_ONCE
             await crowd.leave(accepting)
 
     run(test())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from bench.people import Person
 from whosonline import websocket_protocol
 from whosonline.hub.connection import EXTENSION, frame
-from whosonline.websocket_protocol import FramesProtocol, protocol
+from whosonline.websocket_protocol import LOSE_AT_ONCE, FramesProtocol, protocol
 
 from .serving import Server, free_port
 from .test_socket import closed, hear
@@ -25,7 +27,7 @@ from .test_socket import closed, hear
 def test_the_installed_uvicorn_is_as_it_is_expected_to_be(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "uvicorn.error")  # as with an access log: the trial is no connection
     # If this fails after an upgrade: sockets still work, the plain way. Compare the two classes anew.
-    assert protocol() is FramesProtocol
+    assert issubclass(protocol(), FramesProtocol)
     assert caplog.text == ""
 
 
@@ -227,6 +229,36 @@ async def test_a_peer_is_not_given_up_whose_answer_lies_behind_a_message_that_wa
         await socket.send_str("one")
         has_sent.set()
         assert await socket.receive_str(timeout=10) == "one"
+
+
+async def test_peers_that_are_lost_together_are_given_up_so_many_in_a_turn_of_the_loop() -> None:
+    lost, turn, here = Counter[int](), 0, asyncio.Semaphore(0)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        here.release()
+        assert (await receive())["type"] == "websocket.disconnect"
+        lost[turn] += 1
+
+    kind = websocket_protocol._for_a_server()
+    config = uvicorn.Config(application, ws=kind, log_config=None, lifespan="off")
+    config.load()
+    state = ServerState()
+    sockets = [kind(config, state, {}) for _ in range(3 * LOSE_AT_ONCE)]
+    for socket in sockets:
+        socket.connection_made(websocket_protocol._Transport())
+        socket.data_received(websocket_protocol._HANDSHAKE)
+    async with asyncio.timeout(10):
+        for _ in sockets:
+            await here.acquire()
+        for socket in sockets:
+            socket.connection_lost(None)
+        while lost.total() < len(sockets):
+            turn += 1
+            await asyncio.sleep(0)
+    assert max(lost.values()) == LOSE_AT_ONCE
+    assert not state.connections
 
 
 async def test_an_application_that_does_not_know_of_it_is_served_as_ever() -> None:

@@ -1,7 +1,8 @@
-"""Accepts connections, many in one turn of the loop.
+"""Accepts connections at once, and begins so many of them in one turn of the loop.
 
 uvloop accepts one a turn. In a storm a process that is busy, with long turns, accepts fewer than come: the
 kernel's queue is full, it forgets handshakes that the peer takes for done, and those peers wait for minutes.
+Here they wait for their turn instead. To accept takes a tenth of what it takes to begin.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
+
+from .hub.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 64
+ACCEPT_AT_ONCE = 1000
 """Connections that are accepted in one turn of the loop, if so many wait."""
+
+BEGIN_AT_ONCE = 50
+"""Connections that get their protocol in one turn of the loop."""
 
 PAUSE = 1.0
 """Seconds until it is tried again where no file, or no memory, is left for another connection."""
@@ -35,6 +42,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._create_protocol = create_protocol
+        self._turns = Turns(BEGIN_AT_ONCE)
         self._beginning: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(listener, self._accept)
@@ -48,10 +56,11 @@ class Acceptor:
 
     async def wait_closed(self) -> None:
         """Wait for those that had just been accepted when it was closed."""
+        await self._turns.come()  # after all of them
         await asyncio.gather(*self._beginning, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(ACCEPT_AT_ONCE):
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -63,12 +72,18 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._pause = self._loop.call_later(PAUSE, self._resume)
                 return
-            beginning = self._loop.create_task(self._begin(connection))
-            self._beginning.add(beginning)
-            beginning.add_done_callback(self._beginning.discard)
+            if self._turns.take_place():
+                self._begin_soon(connection)
+            else:
+                self._turns.wait(partial(self._begin_soon, connection))
 
     def _resume(self) -> None:
         self._loop.add_reader(self._listener, self._accept)
+
+    def _begin_soon(self, connection: socket.socket) -> None:
+        beginning = self._loop.create_task(self._begin(connection))
+        self._beginning.add(beginning)
+        beginning.add_done_callback(self._beginning.discard)
 
     async def _begin(self, connection: socket.socket) -> None:
         connection.setblocking(False)

@@ -15,7 +15,7 @@ scope's extensions:
     open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
 
 Beside that it pings in fewer steps, since that is most of what an idle site does, and gives no peer up whose
-answer it has not read yet.
+answer it has not read yet, and takes the loss of many peers in turns.
 
 This leans on what uvicorn does not promise. So it stands in this file alone; :func:`protocol` tries it out
 before a server begins, and falls back to uvicorn's own; ``tests/test_websocket_protocol.py`` fails when an
@@ -28,6 +28,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -37,8 +38,12 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from .hub.connection import EXTENSION, frame
+from .hub.turns import Turns
 
 logger = logging.getLogger(__name__)
+
+LOSE_AT_ONCE = 50
+"""Peers whose loss is taken in one turn of the loop; that of ten thousand would be a turn of seconds."""
 
 
 class FramesProtocol(WebSocketsSansIOProtocol):
@@ -49,6 +54,8 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     scope: Any
     ping_timeout: float
     pending_ping_payload: Any
+    losses = Turns(LOSE_AT_ONCE)
+    """The server's; its own class sets it."""
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -70,6 +77,12 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         del self.request, self.response, self.scope
         # A dict that grew never shrinks; a copy takes what it needs.
         self.__dict__ = dict(self.__dict__)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.losses.take_place():
+            super().connection_lost(exc)
+        else:
+            self.losses.wait(partial(super().connection_lost, exc))
 
     def data_received(self, data: bytes) -> None:
         # Most of what an idle site receives. Whatever the parser waits for, these bytes can be nothing else:
@@ -183,7 +196,11 @@ def protocol() -> Any:
         return "auto"
     finally:
         its_log.disabled = was_disabled
-    return FramesProtocol
+    return _for_a_server()
+
+
+def _for_a_server() -> type[FramesProtocol]:
+    return type("FramesProtocol", (FramesProtocol,), {"losses": Turns(LOSE_AT_ONCE)})
 
 
 async def _try_out() -> None:
@@ -198,10 +215,11 @@ async def _try_out() -> None:
         else:
             ended.set_result(None)
 
-    config = uvicorn.Config(application, ws=FramesProtocol, log_config=None, proxy_headers=False)
+    kind = _for_a_server()
+    config = uvicorn.Config(application, ws=kind, log_config=None, proxy_headers=False)
     config.load()
     transport = _Transport()
-    socket = FramesProtocol(config, ServerState(), {})
+    socket = kind(config, ServerState(), {})
     socket.connection_made(transport)
     socket.data_received(_HANDSHAKE)
     socket.data_received(b"\x81\x82\0\0\0\0hi")

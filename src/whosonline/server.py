@@ -32,8 +32,10 @@ SETTLE = 0.1
 FAREWELL = 2.0
 """Seconds in which a server that goes waits for its sockets to answer that they have heard it."""
 
-COLLECTOR = (20_000, 20, 50)
-"""New objects until the youngest are looked through, and how many times of these until older ones are."""
+COLLECTOR = (20_000, 0, 500)
+"""New objects until Python looks for garbage among the youngest; of two such times one includes those of the
+other; and how many of the latter until it looks through all. Thousands of sockets come together, and no look
+may take long: among 40,000 objects it is some 30 ms, among 400,000 it was a second of a busy machine."""
 
 BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""

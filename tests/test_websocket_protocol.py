@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -111,6 +112,80 @@ async def serving(
     finally:
         server.should_exit = True
         await task
+
+
+FIREFOX = (
+    b"GET /users/?resume=a%20b&idle=1 HTTP/1.1\r\nhost: site.test\r\nuser-agent: Mozilla\r\n"
+    b"sec-websocket-version: 13\r\norigin: http://site.test\r\nsec-websocket-protocol: whosonline.v1, b\r\n"
+    b"sec-websocket-extensions: permessage-deflate\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"connection: keep-alive, Upgrade\r\ncookie: sessionid=abc; csrftoken=def\r\nupgrade: websocket\r\n\r\n"
+)
+
+
+async def answered(data: bytes) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return what the protocol writes to who sends this and then a frame, and the scopes that it makes."""
+    scopes: list[dict[str, Any]] = []
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        scopes.append({name: value for name, value in scope.items() if name not in ("extensions", "state")})
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": "whosonline.v1", "headers": [(b"x-a", b"b")]})
+        await send({"type": "websocket.send", "text": (await receive())["text"]})
+
+    config = uvicorn.Config(application, ws=FramesProtocol, log_config=None, ws_per_message_deflate=False)
+    config.load()
+    transport = websocket_protocol._Transport()
+    socket = FramesProtocol(config, ServerState(), {})
+    socket.connection_made(transport)
+    socket.data_received(data)
+    socket.data_received(b"\x81\x82\0\0\0\0hi")
+    async with asyncio.timeout(10):
+        await asyncio.gather(*socket.tasks)
+    socket.connection_lost(None)
+    return re.sub(rb"Date: .*?\r\n", b"", transport.written), scopes
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
+    monkeypatch: pytest.MonkeyPatch, plain: bool
+) -> None:
+    assert websocket_protocol.read_handshake(FIREFOX) is not None
+    if plain:
+        monkeypatch.setattr(websocket_protocol, "read_handshake", lambda data: None)
+    written, (scope,) = await answered(FIREFOX)
+    assert written == (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nx-a: b\r\n"
+        b"Sec-WebSocket-Protocol: whosonline.v1\r\n\r\n\x81\x02hi"
+    )
+    assert scope["path"] == "/users/"
+    assert scope["query_string"] == b"resume=a%20b&idle=1"
+    assert scope["subprotocols"] == ["whosonline.v1", "b"]
+    assert (b"user-agent", b"Mozilla") in scope["headers"]
+    assert len(scope["headers"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        (b"GET", b"POST"),
+        (b"HTTP/1.1", b"HTTP/1.0"),
+        (b"version: 13", b"version: 12"),
+        (b"upgrade: websocket", b"upgrade: h2c"),
+        (b"keep-alive, Upgrade", b"keep-alive"),
+        (b"jZQ==", b"jZQ"),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhl"),
+        (b"origin: http://site.test", b"upgrade: websocket"),
+        (b"host: site.test\r\n", b"host: site.test\r\nhost: site.test\r\n"),
+        (b"host: site.test\r\n", b"host: " + b"x" * 8200 + b"\r\n"),
+        (b"host: site.test", b"host site.test"),
+        (b" HTTP/1.1", b" a HTTP/1.1"),
+        (b"Mozilla", "Mözilla".encode()),
+    ],
+)
+async def test_any_other_handshake_is_left_to_websockets(part: bytes, instead: bytes) -> None:
+    assert part in FIREFOX
+    assert websocket_protocol.read_handshake(FIREFOX.replace(part, instead)) is None
 
 
 async def test_what_only_the_handshake_needed_is_let_go_and_what_came_with_it_is_not_lost() -> None:

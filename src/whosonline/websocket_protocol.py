@@ -14,8 +14,9 @@ scope's extensions:
     Writes the bytes of a whole frame now, if the peer has taken all that was written before and the socket is
     open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
 
-Beside that it pings in fewer steps, since that is most of what an idle site does, and gives no peer up whose
-answer it has not read yet, and takes the loss of many peers in turns.
+Beside that it takes a handshake as browsers send it without reading it a second time, since HTTP's parser has
+just read it; all others are left to websockets. It pings in fewer steps, since that is most of what an idle
+site does, gives no peer up whose answer it has not read yet, and takes the loss of many peers in turns.
 
 This leans on what uvicorn does not promise. So it stands in this file alone; :func:`protocol` tries it out
 before a server begins, and falls back to uvicorn's own; ``tests/test_websocket_protocol.py`` fails when an
@@ -27,15 +28,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
+from websockets.http11 import Response
+from websockets.protocol import OPEN, Protocol
+from websockets.utils import accept_key
 
 from .hub.connection import EXTENSION, frame
 from .hub.turns import Turns
@@ -44,6 +50,72 @@ logger = logging.getLogger(__name__)
 
 LOSE_AT_ONCE = 50
 """Peers whose loss is taken in one turn of the loop; that of ten thousand would be a turn of seconds."""
+
+
+ORDINARY = 8_192
+"""Bytes of a handshake, its address and all its headers, that need no second look."""
+
+KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
+"""Sixteen random bytes, as RFC 6455 wants them."""
+
+
+class Handshake(NamedTuple):
+    """What uvicorn asks of a request that is read."""
+
+    path: str
+    headers: Head
+
+
+class Head:
+    """The headers of a handshake, each of which stands there once; the names are in lower case."""
+
+    def __init__(self, headers: dict[bytes, bytes]) -> None:
+        self._headers = headers
+
+    def raw_items(self) -> Iterator[tuple[str, str]]:
+        for name, value in self._headers.items():
+            yield name.decode("ascii"), value.decode("ascii")
+
+    def get_all(self, name: str) -> list[str]:
+        value = self._headers.get(name.lower().encode())
+        return [] if value is None else [value.decode("ascii")]
+
+    def clear(self) -> None:
+        self._headers = {}
+
+
+def read_handshake(data: bytes) -> tuple[Handshake, Response] | None:
+    """Return a handshake as browsers send it, and its answer; None for whatever looks different."""
+    head, end, rest = data.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    request = first.split(b" ")
+    headers = dict(pair for line in lines if len(pair := line.split(b": ", 1)) == 2)
+    key = headers.get(b"sec-websocket-key", b"")
+    ordinary = (
+        end
+        and not rest
+        and len(data) <= ORDINARY
+        and data.isascii()
+        and len(headers) == len(lines)  # none twice
+        and len(request) == 3
+        and request[0] == b"GET"
+        and request[2] == b"HTTP/1.1"
+        and headers.get(b"upgrade", b"").lower() == b"websocket"
+        and headers.get(b"connection", b"").lower() in (b"upgrade", b"keep-alive, upgrade")
+        and headers.get(b"sec-websocket-version") == b"13"
+        and KEY.fullmatch(key)
+    )
+    if not ordinary:
+        return None
+    answer = Headers(
+        [
+            ("Date", ""),  # uvicorn replaces it
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept_key(key.decode())),
+        ]
+    )
+    return Handshake(request[1].decode(), Head(headers)), Response(101, "Switching Protocols", answer)
 
 
 class FramesProtocol(WebSocketsSansIOProtocol):
@@ -92,7 +164,18 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             if payload == self.pending_ping_payload:
                 self.handle_pong(Frame(Opcode.PONG, payload))
                 return
-        super().data_received(data)
+        if not self.handshake_initiated and (handshake := read_handshake(data)) is not None:
+            self._take_handshake(*handshake)
+        else:
+            super().data_received(data)
+
+    def _take_handshake(self, request: Handshake, answer: Response) -> None:
+        # What waits for a request is done with it; from here on there are frames.
+        self.conn.parser = Protocol.parse(self.conn)
+        next(self.conn.parser)
+        vars(self.conn)["accept"] = lambda _: answer
+        self.handle_connect(request)
+        del vars(self.conn)["accept"]
 
     def send_keepalive_ping(self) -> None:
         self.ping_timer = None
@@ -266,8 +349,8 @@ def _expect(condition: bool, otherwise: str) -> None:
 
 
 _HANDSHAKE = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    b"GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
 

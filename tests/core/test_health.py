@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from whosonline.core.health import REMIND_AFTER, Health, News
+from whosonline.core.health import EXCUSES, REMIND_AFTER, Health, News
 
 
 def test_it_is_away_from_the_first_failure_until_whatever_failed_was_answered() -> None:
@@ -16,6 +16,18 @@ def test_it_is_away_from_the_first_failure_until_whatever_failed_was_answered() 
     assert health.answered("beat", 14.0) is None
     assert health.answered("sweep", 15.0) == 5.0
     assert health.failed("sweep", 16.0) is News.AWAY
+
+
+def test_who_was_held_up_is_excused_a_few_times_until_an_answer_and_only_while_the_store_is_there() -> None:
+    health = Health()
+    assert not health.excuses("beat", held_up=False)
+    for _ in range(2):
+        assert all(health.excuses("beat", held_up=True) for _ in range(EXCUSES))
+        assert not health.excuses("beat", held_up=True)
+        assert health.excuses("sweep", held_up=True)
+        health.answered("beat", 1.0)
+    health.failed("follow", 2.0)
+    assert not health.excuses("beat", held_up=True)
 
 
 def test_answers_while_nothing_fails_are_no_news() -> None:

@@ -46,6 +46,22 @@ async def test_while_nothing_answers_it_is_told_once_and_never_taken_back(world:
     assert hub.ready
 
 
+async def test_a_failure_while_the_process_was_held_up_does_not_count_before_it_was_asked_again(
+    world: World,
+):
+    store, hub, bob = await node(world)
+    await world.clock.advance(10)
+    world.clock.late_at = world.clock.time()
+    await store.cut(arrives=False)  # an answer that lay unread for too long; the next comes in time
+    await world.clock.advance(1)
+    assert bob.take("notice") == []
+    assert hub.ready
+    world.clock.late_at = world.clock.time()
+    await take_away(store)  # it is away indeed
+    await world.clock.advance(1)
+    assert bob.take("notice") == [DEGRADED]
+
+
 async def test_all_is_well_only_when_whatever_failed_was_answered(world: World, monkeypatch: Any):
     store, _, bob = await node(world)
     await take_away(store)

@@ -25,9 +25,20 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    def late_within(self, seconds: float) -> bool:
+        """Return whether this process was held up lately, so that what came in time may have seemed late."""
+        ...
+
+
+LATE = 0.5
+"""Seconds after its time from which on a timer's callback tells that the loop was held up."""
+
 
 class LoopClock:
     """The running event loop's own time."""
+
+    def __init__(self) -> None:
+        self._late_at = float("-inf")
 
     def time(self) -> float:
         return asyncio.get_running_loop().time()
@@ -36,7 +47,21 @@ class LoopClock:
         return time.time()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        return asyncio.get_running_loop().call_at(when, callback)
+        def run() -> None:
+            self._note(when)
+            callback()
+
+        return asyncio.get_running_loop().call_at(when, run)
 
     async def sleep(self, seconds: float) -> None:
+        due = self.time() + seconds
         await asyncio.sleep(seconds)
+        self._note(due)
+
+    def late_within(self, seconds: float) -> bool:
+        return self.time() - self._late_at <= seconds
+
+    def _note(self, due: float) -> None:
+        now = self.time()
+        if now - due > LATE:
+            self._late_at = now

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 FIRST_RETRY = 0.1
 """Seconds; doubled with each failure, up to a beat."""
 
+HELD_UP = 5.0
+"""Seconds before a failure within which a hold-up of this process may be why; longer than a call may take."""
 
 REPORT_CHUNK = 1000
 """Users in one report; what it took is not reported again when a later one fails."""
@@ -115,6 +117,8 @@ class Node:
                     await asyncio.sleep(0)  # a step that never waits must not hold up the process
                 continue
             except StoreUnavailable as error:
+                if self._health.excuses(name, held_up=self._clock.late_within(HELD_UP)):
+                    continue
                 self._failed(name, str(error))
             except Exception as error:
                 logger.exception("%s failed; trying again", name)

@@ -31,6 +31,8 @@ class ManualClock:
         self._now = 0.0
         self._timers: list[tuple[float, int, ManualTimer]] = []
         self._order = count()
+        self.late_at = float("-inf")
+        """When the process that a test pretends to be was held up last."""
 
     def time(self) -> float:
         """Return the seconds since the beginning."""
@@ -51,6 +53,10 @@ class ManualClock:
         done = asyncio.get_running_loop().create_future()
         self.call_at(self._now + seconds, lambda: None if done.done() else done.set_result(None))
         await done
+
+    def late_within(self, seconds: float) -> bool:
+        """Return whether that was so lately."""
+        return self._now - self.late_at <= seconds
 
     async def advance(self, seconds: float) -> None:
         """Move time on: each timer in between runs at its own time, and what follows from it."""

@@ -26,6 +26,7 @@ class ProcessClock:
         self._clock = clock
         self._still = False
         self._late: list[ManualTimer] = []
+        self._late_at = float("-inf")
 
     def time(self) -> float:
         return self._clock.time()
@@ -43,12 +44,17 @@ class ProcessClock:
         self.call_at(self.time() + seconds, partial(complete, over))
         await over
 
+    def late_within(self, seconds: float) -> bool:
+        return self.time() - self._late_at <= seconds
+
     def stop(self) -> None:
         self._still = True
 
     def go_on(self) -> None:
         self._still = False
         late, self._late = self._late, []
+        if late:
+            self._late_at = self.time()
         for timer in late:
             self._ring(timer)
 

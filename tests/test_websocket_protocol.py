@@ -13,11 +13,13 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from bench.people import Person
 from whosonline import websocket_protocol
+from whosonline.handshake import read_handshake
 from whosonline.hub.connection import EXTENSION, frame
 from whosonline.websocket_protocol import LOSE_AT_ONCE, FramesProtocol, protocol
 
@@ -149,7 +151,7 @@ async def answered(data: bytes) -> tuple[bytes, list[dict[str, Any]]]:
 async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
     monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> None:
-    assert websocket_protocol.read_handshake(FIREFOX) is not None
+    assert read_handshake(FIREFOX) is not None
     if plain:
         monkeypatch.setattr(websocket_protocol, "read_handshake", lambda data: None)
     written, (scope,) = await answered(FIREFOX)
@@ -185,7 +187,7 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
 )
 async def test_any_other_handshake_is_left_to_websockets(part: bytes, instead: bytes) -> None:
     assert part in FIREFOX
-    assert websocket_protocol.read_handshake(FIREFOX.replace(part, instead)) is None
+    assert read_handshake(FIREFOX.replace(part, instead)) is None
 
 
 async def test_what_only_the_handshake_needed_is_let_go_and_what_came_with_it_is_not_lost() -> None:
@@ -329,6 +331,8 @@ async def test_peers_that_are_lost_together_are_given_up_so_many_in_a_turn_of_th
             await here.acquire()
         for socket in sockets:
             socket.connection_lost(None)
+        with pytest.raises(ClientDisconnected):
+            await sockets[-1].send({"type": "websocket.send", "text": "who waits is gone already"})
         while lost.total() < len(sockets):
             turn += 1
             await asyncio.sleep(0)

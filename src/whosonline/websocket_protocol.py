@@ -28,21 +28,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import re
 from collections import deque
-from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Protocol
-from websockets.utils import accept_key
 
+from .handshake import Handshake, read_handshake
 from .hub.connection import EXTENSION, frame
 from .hub.turns import Turns
 
@@ -50,72 +47,6 @@ logger = logging.getLogger(__name__)
 
 LOSE_AT_ONCE = 50
 """Peers whose loss is taken in one turn of the loop; that of ten thousand would be a turn of seconds."""
-
-
-ORDINARY = 8_192
-"""Bytes of a handshake, its address and all its headers, that need no second look."""
-
-KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
-"""Sixteen random bytes, as RFC 6455 wants them."""
-
-
-class Handshake(NamedTuple):
-    """What uvicorn asks of a request that is read."""
-
-    path: str
-    headers: Head
-
-
-class Head:
-    """The headers of a handshake, each of which stands there once; the names are in lower case."""
-
-    def __init__(self, headers: dict[bytes, bytes]) -> None:
-        self._headers = headers
-
-    def raw_items(self) -> Iterator[tuple[str, str]]:
-        for name, value in self._headers.items():
-            yield name.decode("ascii"), value.decode("ascii")
-
-    def get_all(self, name: str) -> list[str]:
-        value = self._headers.get(name.lower().encode())
-        return [] if value is None else [value.decode("ascii")]
-
-    def clear(self) -> None:
-        self._headers = {}
-
-
-def read_handshake(data: bytes) -> tuple[Handshake, Response] | None:
-    """Return a handshake as browsers send it, and its answer; None for whatever looks different."""
-    head, end, rest = data.partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    request = first.split(b" ")
-    headers = dict(pair for line in lines if len(pair := line.split(b": ", 1)) == 2)
-    key = headers.get(b"sec-websocket-key", b"")
-    ordinary = (
-        end
-        and not rest
-        and len(data) <= ORDINARY
-        and data.isascii()
-        and len(headers) == len(lines)  # none twice
-        and len(request) == 3
-        and request[0] == b"GET"
-        and request[2] == b"HTTP/1.1"
-        and headers.get(b"upgrade", b"").lower() == b"websocket"
-        and headers.get(b"connection", b"").lower() in (b"upgrade", b"keep-alive, upgrade")
-        and headers.get(b"sec-websocket-version") == b"13"
-        and KEY.fullmatch(key)
-    )
-    if not ordinary:
-        return None
-    answer = Headers(
-        [
-            ("Date", ""),  # uvicorn replaces it
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", accept_key(key.decode())),
-        ]
-    )
-    return Handshake(request[1].decode(), Head(headers)), Response(101, "Switching Protocols", answer)
 
 
 class FramesProtocol(WebSocketsSansIOProtocol):
@@ -154,6 +85,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if self.losses.take_place():
             super().connection_lost(exc)
         else:
+            self.disconnected = True  # for whoever sends meanwhile
             self.losses.wait(partial(super().connection_lost, exc))
 
     def data_received(self, data: bytes) -> None:

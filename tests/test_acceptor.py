@@ -110,6 +110,42 @@ def test_all_who_wait_are_accepted_at_once_and_begin_so_many_in_a_turn_of_the_lo
     run(test())
 
 
+def test_who_shares_a_listening_socket_accepts_no_more_than_it_begins(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            for _ in range(BEGIN_AT_ONCE + 1):
+                crowd.connect()
+            accepting = Acceptor(crowd.listener, crowd.create_protocol, shared=True)
+            await crowd.until(lambda: bool(accepting._beginning))
+            accepting.close()
+            crowd.listener.accept()[0].close()
+            await crowd.leave(accepting)
+            assert len(crowd.transports) == BEGIN_AT_ONCE
+
+    run(test())
+
+
+def test_who_waits_for_a_turn_when_it_is_closed_begins_all_the_same(
+    run: Callable[[Awaitable[None]], None],
+) -> None:
+    async def test() -> None:
+        with ExitStack() as stack:
+            crowd = Crowd(stack)
+            for _ in range(3 * BEGIN_AT_ONCE):
+                crowd.connect()
+            accepting = Acceptor(crowd.listener, crowd.create_protocol)
+            await crowd.until(lambda: bool(accepting._beginning))
+            accepting.close()
+            await accepting.wait_closed()
+            assert len(crowd.transports) == 3 * BEGIN_AT_ONCE
+            await crowd.leave(accepting)
+
+    run(test())
+
+
 def test_who_is_accepted_is_heard_and_known_by_address_and_gets_small_messages_at_once(
     run: Callable[[Awaitable[None]], None],
 ) -> None:

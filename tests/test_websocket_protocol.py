@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
 
 from bench.people import Person
 from whosonline import websocket_protocol
@@ -154,6 +155,8 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
     assert read_handshake(FIREFOX) is not None
     if plain:
         monkeypatch.setattr(websocket_protocol, "read_handshake", lambda data: None)
+    else:
+        monkeypatch.setattr(Request, "parse", None)
     written, (scope,) = await answered(FIREFOX)
     assert written == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -183,6 +186,16 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
         (b"host: site.test", b"host site.test"),
         (b" HTTP/1.1", b" a HTTP/1.1"),
         (b"Mozilla", "Mözilla".encode()),
+        (b"Mozilla", b"Moz\x00illa"),
+        (b"Mozilla", b"Mozilla \t"),
+        (b"user-agent", b"User-Agent"),
+        (b"user-agent", b"content-length"),
+        (b"user-agent", b"transfer-encoding"),
+        (b"host: site.test\r\n", b"".join(b"x%d: y\r\n" % number for number in range(128))),
+        (b"whosonline.v1, b", b"a b, ("),
+        (b"upgrade: websocket\r\n", b""),
+        (b"\r\n\r\n", b"\r\n"),
+        (b"\r\n\r\n", b"\r\n\r\nmore"),
     ],
 )
 async def test_any_other_handshake_is_left_to_websockets(part: bytes, instead: bytes) -> None:
@@ -308,6 +321,37 @@ async def test_a_peer_is_not_given_up_whose_answer_lies_behind_a_message_that_wa
         assert await socket.receive_str(timeout=10) == "one"
 
 
+class Closing(websocket_protocol._Transport):
+    """A transport that takes nothing when it is closed, as uvloop's."""
+
+    closed = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closed
+        super().write(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_peer_whose_first_bytes_are_no_handshake_is_closed_and_gets_no_second_try() -> None:
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        raise AssertionError("nobody is let in")
+
+    config = uvicorn.Config(application, ws=FramesProtocol, log_config=None, ws_per_message_deflate=False)
+    config.load()
+    socket, transport = FramesProtocol(config, ServerState(), {}), Closing()
+    socket.connection_made(transport)
+    socket.data_received(FIREFOX.replace(b"host: site.test", b"content-length: 5"))
+    socket.data_received(FIREFOX)
+    assert transport.closed
+    assert not transport.written
+    assert not socket.tasks
+
+
 async def test_peers_that_are_lost_together_are_given_up_so_many_in_a_turn_of_the_loop() -> None:
     lost, turn, here = Counter[int](), 0, asyncio.Semaphore(0)
 
@@ -324,13 +368,17 @@ async def test_peers_that_are_lost_together_are_given_up_so_many_in_a_turn_of_th
     state = ServerState()
     sockets = [kind(config, state, {}) for _ in range(3 * LOSE_AT_ONCE)]
     for socket in sockets:
-        socket.connection_made(websocket_protocol._Transport())
+        socket.connection_made(Closing())
         socket.data_received(websocket_protocol._HANDSHAKE)
     async with asyncio.timeout(10):
         for _ in sockets:
             await here.acquire()
         for socket in sockets:
+            socket.transport.close()
             socket.connection_lost(None)
+        for socket in sockets:
+            socket.shutdown()  # a server that is going
+        sockets[-1].send_500_response()
         with pytest.raises(ClientDisconnected):
             await sockets[-1].send({"type": "websocket.send", "text": "who waits is gone already"})
         while lost.total() < len(sockets):

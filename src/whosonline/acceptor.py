@@ -2,7 +2,8 @@
 
 uvloop accepts one a turn. In a storm a process that is busy, with long turns, accepts fewer than come: the
 kernel's queue is full, it forgets handshakes that the peer takes for done, and those peers wait for minutes.
-Here they wait for their turn instead. To accept takes a tenth of what it takes to begin.
+Here they wait for their turn instead, which takes less than to begin. But where several processes share the
+listening socket, each accepts only what it can begin, and leaves the others to those who are less busy.
 """
 
 from __future__ import annotations
@@ -36,9 +37,19 @@ GONE = {
 
 
 class Acceptor:
-    """Gives each connection to a listening socket a protocol of its own, as asyncio's own servers do."""
+    """Gives each connection to a listening socket a protocol of its own, as asyncio's own servers do.
 
-    def __init__(self, listener: socket.socket, create_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
+    Args:
+        shared: Whether other processes accept from the same socket.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        create_protocol: Callable[[], asyncio.BaseProtocol],
+        shared: bool = False,
+    ) -> None:
+        self._at_once = BEGIN_AT_ONCE if shared else ACCEPT_AT_ONCE
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._create_protocol = create_protocol
@@ -60,7 +71,7 @@ class Acceptor:
         await asyncio.gather(*self._beginning, return_exceptions=True)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPT_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -19,8 +19,20 @@ from websockets.utils import accept_key
 ORDINARY = 8_192
 """Bytes of a handshake, its address and all its headers, that need no second look."""
 
+MOST = 100
+"""Headers that a browser sends at the most."""
+
+HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9a-z-]+): ((?:[!-~](?:[ -~\t]*[!-~])?)?)")
+"""A header as HTTP's parser gives it: the name in lower case, the value without blanks around it."""
+
 KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 """Sixteen random bytes, as RFC 6455 wants them."""
+
+SUBPROTOCOLS = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:, ?[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+"""Names with commas between them."""
+
+BODY = {b"content-length", b"transfer-encoding"}
+"""What a handshake does not have."""
 
 
 class Handshake(NamedTuple):
@@ -53,21 +65,23 @@ def read_handshake(data: bytes) -> tuple[Handshake, Response] | None:
     head, end, rest = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
     request = first.split(b" ")
-    headers = dict(pair for line in lines if len(pair := line.split(b": ", 1)) == 2)
+    headers = {pair[1]: pair[2] for line in lines[:MOST] if (pair := HEADER.fullmatch(line))}
     key = headers.get(b"sec-websocket-key", b"")
     ordinary = (
         end
         and not rest
         and len(data) <= ORDINARY
-        and data.isascii()
-        and len(headers) == len(lines)  # none twice
+        and len(headers) == len(lines)  # each is one, and none is there twice
         and len(request) == 3
+        and request[1].isascii()
         and request[0] == b"GET"
         and request[2] == b"HTTP/1.1"
         and headers.get(b"upgrade", b"").lower() == b"websocket"
         and headers.get(b"connection", b"").lower() in (b"upgrade", b"keep-alive, upgrade")
         and headers.get(b"sec-websocket-version") == b"13"
         and KEY.fullmatch(key)
+        and SUBPROTOCOLS.fullmatch(headers.get(b"sec-websocket-protocol", b"none"))
+        and headers.keys().isdisjoint(BODY)
     )
     if not ordinary:
         return None

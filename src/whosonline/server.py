@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import signal
 import socket
@@ -12,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import count
 from typing import Any
 
 import django
@@ -33,10 +33,10 @@ SETTLE = 0.1
 FAREWELL = 2.0
 """Seconds in which a server that goes waits for its sockets to answer that they have heard it."""
 
-COLLECTOR = (50_000, 0, 200)
+COLLECTOR = (50_000, 0, 1000)
 """New objects until Python looks for garbage among the youngest; of two such times one includes those of the
-other; and how many of the latter until it looks through all. No look may take long: among 100,000 objects it
-is some 70 ms, among 400,000 it was a second of a busy machine."""
+other; and how many of the latter until it looks through all, if there is a quarter more than the last time.
+The first two are to be short looks: among a million objects one takes seconds on a busy machine."""
 
 COLLECT_AFTER = 200
 """New connections after which it looks too, whatever it has counted: it takes those that end meanwhile off
@@ -130,7 +130,8 @@ def run_workers(
     """
     if sys.platform == "win32":
         raise CannotServe("several workers need what Windows does not have: let one serve")
-    work = partial(_work, access_log=access_log, trusted_proxies=trusted_proxies)
+    shared = count > 1 and not spread
+    work = partial(_work, shared=shared, access_log=access_log, trusted_proxies=trusted_proxies)
     with ExitStack() as stack:
         ports = range(port, port + count) if spread else [port]
         listeners = [stack.enter_context(_listen(host, each)) for each in ports]
@@ -144,22 +145,33 @@ def run_workers(
 
 
 def _work(
-    listener: socket.socket, accepting: Callable[[], None], *, access_log: bool, trusted_proxies: str | None
+    listener: socket.socket,
+    accepting: Callable[[], None],
+    *,
+    shared: bool,
+    access_log: bool,
+    trusted_proxies: str | None,
 ) -> None:
     django.setup()
     try:
         config = configure(load_application(), access_log=access_log, trusted_proxies=trusted_proxies)
     except CannotServe as error:
         sys.exit(str(error))
-    serve_on(listener, config, accepting)
+    serve_on(listener, config, accepting, shared=shared)
 
 
-def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None] = lambda: None) -> None:
+def serve_on(
+    listener: socket.socket,
+    config: Any,
+    accepting: Callable[[], None] = lambda: None,
+    *,
+    shared: bool = False,
+) -> None:
     """Serve on a bound socket until a signal ends it; tell when it accepts."""
     import uvicorn
 
     _open_all_files()
-    begun = count(1)
+    begun = itertools.count(1)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -168,7 +180,7 @@ def serve_on(listener: socket.socket, config: Any, accepting: Callable[[], None]
             else:
                 await super().startup(sockets=[])
                 listener.listen(BACKLOG)
-                self.servers: list[Any] = [Acceptor(listener, self._create_protocol)]
+                self.servers: list[Any] = [Acceptor(listener, self._create_protocol, shared)]
             _spare_the_collector()
             accepting()
 

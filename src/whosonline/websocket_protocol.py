@@ -59,6 +59,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     pending_ping_payload: Any
     losses = Turns(LOSE_AT_ONCE)
     """The server's; its own class sets it."""
+    _unread = True
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -96,18 +97,33 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             if payload == self.pending_ping_payload:
                 self.handle_pong(Frame(Opcode.PONG, payload))
                 return
-        if not self.handshake_initiated and (handshake := read_handshake(data)) is not None:
-            self._take_handshake(*handshake)
-        else:
-            super().data_received(data)
+        if not self.handshake_initiated and self._unread and not self.conn.available_extensions:
+            # The first bytes only: no HTTP parser has read what comes later.
+            if (handshake := read_handshake(data)) is not None:
+                self._take_handshake(*handshake)
+                return
+            self._unread = False
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            self.transport.close()  # websockets has no answer to it, and reads nothing more
 
     def _take_handshake(self, request: Handshake, answer: Response) -> None:
         # What waits for a request is done with it; from here on there are frames.
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)
         vars(self.conn)["accept"] = lambda _: answer
-        self.handle_connect(request)
-        del vars(self.conn)["accept"]
+        try:
+            self.handle_connect(request)
+        finally:
+            del vars(self.conn)["accept"]
+
+    def shutdown(self) -> None:
+        if not self.disconnected:  # one that is lost and waits for its turn takes no farewell
+            super().shutdown()
+
+    def send_500_response(self) -> None:
+        if not self.disconnected:
+            super().send_500_response()
 
     def send_keepalive_ping(self) -> None:
         self.ping_timer = None
@@ -219,7 +235,12 @@ def _for_a_server() -> type[FramesProtocol]:
 
 
 async def _try_out() -> None:
-    """Lead a conversation with the protocol; raise an exception if it does not go as it should."""
+    """Lead two conversations with the protocol; raise an exception if they do not go as they should."""
+    await _try_out_after(_HANDSHAKE)
+    await _try_out_after(_HANDSHAKE.replace(b"upgrade: w", b"Upgrade: w"))  # as HTTP's parser never gives it
+
+
+async def _try_out_after(handshake: bytes) -> None:
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -236,7 +257,7 @@ async def _try_out() -> None:
     transport = _Transport()
     socket = kind(config, ServerState(), {})
     socket.connection_made(transport)
-    socket.data_received(_HANDSHAKE)
+    socket.data_received(handshake)
     socket.data_received(b"\x81\x82\0\0\0\0hi")
     await ended
     socket.connection_lost(None)

@@ -87,7 +87,7 @@ async def test_all_rows_come_as_one_scrolls_in_order_and_the_page_stays_small(vi
     await expect(ann.page).to_have_url("/")
 
 
-async def test_only_what_is_near_the_screenis_watched(visit: Visit) -> None:
+async def test_only_what_is_near_the_screen_is_watched(visit: Visit) -> None:
     ann = await visit("ann")
     await ann.join()
     await scroll_to_row(ann.page, "user150")
@@ -194,6 +194,8 @@ async def test_nothing_moves_while_rows_above_are_fetched(visit: Visit) -> None:
     await expect(ann.page.locator("#users")).to_have_attribute("data-fetching", "previous")
     before = await first_on_screen(ann.page)
     assert before == {"key": "user400", "top": await ann.page.evaluate(UNDER_THE_BAR)}
+    shown = "() => getComputedStyle(document.getElementById('users'), '::before').content"
+    assert "Loading" in await ann.page.evaluate(shown)
     answer.set()
     await expect(row(ann.page, "user350")).to_have_count(1)
     assert await first_on_screen(ann.page) == before

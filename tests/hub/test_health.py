@@ -62,6 +62,15 @@ async def test_a_failure_while_the_process_was_held_up_does_not_count_before_it_
     assert bob.take("notice") == [DEGRADED]
 
 
+async def test_a_store_that_refuses_is_away_at_once_though_the_process_was_held_up(world: World):
+    store, _, bob = await node(world)
+    await world.clock.advance(10)
+    world.clock.late_at = world.clock.time()
+    store.outage = True  # who asks now is told so; what is under way waits on
+    await world.clock.advance(4)
+    assert bob.take("notice") == [DEGRADED]
+
+
 async def test_all_is_well_only_when_whatever_failed_was_answered(world: World, monkeypatch: Any):
     store, _, bob = await node(world)
     await take_away(store)

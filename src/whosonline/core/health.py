@@ -8,8 +8,8 @@ loop that has failed since has had an answer of its own:
 - An answer to one loop says nothing of another: a full Redis answers who reads, and refuses who writes.
 
 A failure may be this process's own: where thousands of sockets come or go at once, answers lie unread until
-they seem to be late. Who was held up asks again before it counts, a few times at most; otherwise the resume
-tokens of those very sockets would not be believed.
+they seem to be late. Who was held up, and had no answer in time, asks once more before that counts; otherwise
+the resume tokens of those very sockets would not be believed.
 
 So while nothing answers nobody is told that all is well, whenever the loops try. And it is not said before
 what each of them asks for is there: for the one that follows the log its place in it, or else a snapshot.
@@ -18,9 +18,6 @@ what each of them asks for is there: for the one that follows the log its place 
 from __future__ import annotations
 
 from enum import Enum, auto
-
-EXCUSES = 3
-"""Failures of a loop in a row that are excused."""
 
 REMIND_AFTER = 60.0
 """Seconds after which it is said again that the store is away."""
@@ -41,15 +38,15 @@ class Health:
     def __init__(self) -> None:
         # Loops whose last call failed, with how many in a row.
         self._failing: dict[str, int] = {}
-        self._excused: dict[str, int] = {}
+        self._excused: set[str] = set()
         self._away_since = 0.0
         self._said_at = 0.0
 
     def excuses(self, loop: str, held_up: bool) -> bool:
         """Return whether a call that failed is to be made again before it counts, and note it if so."""
-        if not held_up or self._failing or self._excused.get(loop, 0) >= EXCUSES:
+        if not held_up or self._failing or loop in self._excused:
             return False
-        self._excused[loop] = self._excused.get(loop, 0) + 1
+        self._excused.add(loop)
         return True
 
     def failed(self, loop: str, now: float) -> News | None:
@@ -66,7 +63,7 @@ class Health:
 
     def answered(self, loop: str, now: float) -> float | None:
         """Note that a call was answered; if the store is back by it, return for how long it was away."""
-        self._excused.pop(loop, None)
+        self._excused.discard(loop)
         if self._failing.pop(loop, None) is None or self._failing:
             return None
         return self.lasted(now)

@@ -25,13 +25,17 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    def watch(self) -> Timer:
+        """Begin to note when the loop is held up, until what is returned is cancelled."""
+        ...
+
     def late_within(self, seconds: float) -> bool:
         """Return whether this process was held up lately, so that what came in time may have seemed late."""
         ...
 
 
 LATE = 0.5
-"""Seconds after its time from which on a timer's callback tells that the loop was held up."""
+"""Seconds between two looks at whether the loop is held up, and for how much longer it takes if it is."""
 
 
 class LoopClock:
@@ -47,21 +51,38 @@ class LoopClock:
         return time.time()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        def run() -> None:
-            self._note(when)
-            callback()
-
-        return asyncio.get_running_loop().call_at(when, run)
+        return asyncio.get_running_loop().call_at(when, callback)
 
     async def sleep(self, seconds: float) -> None:
-        due = self.time() + seconds
         await asyncio.sleep(seconds)
-        self._note(due)
+
+    def watch(self) -> Timer:
+        return _Watch(self._note)
 
     def late_within(self, seconds: float) -> bool:
         return self.time() - self._late_at <= seconds
 
-    def _note(self, due: float) -> None:
-        now = self.time()
-        if now - due > LATE:
-            self._late_at = now
+    def _note(self, now: float) -> None:
+        self._late_at = now
+
+
+class _Watch:
+    """Looks again and again whether its own timer is late; a call's time-out rings in the same turn as it."""
+
+    def __init__(self, note: Callable[[float], None]) -> None:
+        self._note = note
+        self._loop = asyncio.get_running_loop()
+        self._look_later()
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _look_later(self) -> None:
+        self._due = self._loop.time() + LATE
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now - self._due > LATE:
+            self._note(now)
+        self._look_later()

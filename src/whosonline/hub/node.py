@@ -21,15 +21,15 @@ from ..core.entries import Batch, Change, Cursor
 from ..core.health import Health, News
 from ..core.policy import Policy
 from ..stores.base import Beat, NodeInfo, Snapshot, Store
-from ..stores.errors import NodeExpelled, PositionGone, StoreUnavailable
-from .clock import Clock
+from ..stores.errors import NodeExpelled, PositionGone, StoreSilent, StoreUnavailable
+from .clock import Clock, Timer
 
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY = 0.1
 """Seconds; doubled with each failure, up to a beat."""
 
-HELD_UP = 5.0
+HELD_UP = 10.0
 """Seconds before a failure within which a hold-up of this process may be why; longer than a call may take."""
 
 REPORT_CHUNK = 1000
@@ -77,6 +77,7 @@ class Node:
         self._has_read = False
         self._tasks: list[asyncio.Task[None]] = []
         self._cursor: Cursor | None = None
+        self._watch: Timer | None = None
 
     def start(self) -> None:
         """Begin all loops; returns at once, whether or not the store can be reached."""
@@ -86,6 +87,7 @@ class Node:
             "follow": (self._follow, 0.0),
             "sweep": (self._sweep, self._policy.sweep),
         }
+        self._watch = self._clock.watch()
         self._tasks = [
             asyncio.create_task(self._repeat(name, step, interval), name=f"whosonline {name}")
             for name, (step, interval) in loops.items()
@@ -93,6 +95,8 @@ class Node:
 
     async def stop(self) -> None:
         """End all loops and leave the store; the users have the grace period to come back elsewhere."""
+        if self._watch is not None:
+            self._watch.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -117,7 +121,9 @@ class Node:
                     await asyncio.sleep(0)  # a step that never waits must not hold up the process
                 continue
             except StoreUnavailable as error:
-                if self._health.excuses(name, held_up=self._clock.late_within(HELD_UP)):
+                silent = isinstance(error, StoreSilent)
+                if silent and self._health.excuses(name, held_up=self._clock.late_within(HELD_UP)):
+                    logger.info("%s: this process was held up; asking the store again: %s", LABEL, error)
                     continue
                 self._failed(name, str(error))
             except Exception as error:

@@ -4,6 +4,7 @@
 
     StoreError
     ├── StoreUnavailable    nobody knows whether the call had an effect; call again later
+    │   ├── StoreSilent     it did not answer in time
     │   └── StoreRefuses    it is there and will not have us: a password, a right or the address is wrong
     ├── NodeExpelled        the store holds nothing of this node any more; beat, then report everyone
     └── PositionGone        the log no longer reaches back to there; take a snapshot
@@ -18,6 +19,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or did not answer in time."""
+
+
+class StoreSilent(StoreUnavailable):
+    """The store did not answer in time; or its answer lay unread for so long."""
 
 
 class StoreRefuses(StoreUnavailable):

@@ -44,6 +44,9 @@ class ProcessClock:
         self.call_at(self.time() + seconds, partial(complete, over))
         await over
 
+    def watch(self) -> ManualTimer:
+        return ManualTimer(lambda: None)
+
     def late_within(self, seconds: float) -> bool:
         return self.time() - self._late_at <= seconds
 

@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Any, TypeVar
 
 from whosonline.core.entries import Batch, Cursor
-from whosonline.stores.errors import StoreError, StoreUnavailable
+from whosonline.stores.errors import StoreError, StoreSilent, StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
 from whosonline.testing.clock import ManualClock
 
@@ -122,7 +122,7 @@ class FaultyStore(MemoryStore):
         try:
             await asyncio.wait([task, self._cut], return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise StoreUnavailable("the way was cut")
+                raise StoreSilent("the way was cut")
             return task.result()
         finally:
             task.cancel()

@@ -10,7 +10,7 @@ import redis
 import redis.asyncio
 import redis.sentinel
 
-from ..errors import StoreRefuses, StoreUnavailable
+from ..errors import StoreRefuses, StoreSilent, StoreUnavailable
 
 REFUSALS = (
     redis.AuthenticationError,
@@ -34,13 +34,18 @@ def told_as_unavailable(shown: str) -> Iterator[None]:
     try:
         yield
     except (redis.RedisError, redis.exceptions.RedisClusterException, OSError, TimeoutError) as error:
-        kind = StoreRefuses if any(map(_is_refusal, _reasons(error))) else StoreUnavailable
-        raise kind(_in_words(error, shown)) from error
+        raise _kind(error)(_in_words(error, shown)) from error
     except RuntimeError as error:
         # What uvloop says of a connection that was ended while something was written to it.
         if "closed" not in str(error):
             raise
         raise StoreUnavailable(str(error)) from error
+
+
+def _kind(error: BaseException) -> type[StoreUnavailable]:
+    if any(map(_is_refusal, _reasons(error))):
+        return StoreRefuses
+    return StoreSilent if isinstance(error, redis.TimeoutError | TimeoutError) else StoreUnavailable
 
 
 def _in_words(error: BaseException, shown: str) -> str:

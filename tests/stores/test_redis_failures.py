@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis_servers import RedisServer, SentinelGroup
-from whosonline.stores.errors import StoreRefuses, StoreUnavailable
+from whosonline.stores.errors import StoreRefuses, StoreSilent, StoreUnavailable
 from whosonline.stores.redis import Address, RedisStore, RedisSyncStore
 from whosonline.stores.redis.layout import Layout
 
@@ -45,7 +45,7 @@ async def test_a_redis_that_does_not_answer_is_named(tmp_path: Path):
         finally:
             server.resume()
     shown = f"redis://***@127.0.0.1:{server.port}/0"
-    assert told == {(StoreUnavailable, f"{shown} did not answer in time")}
+    assert told == {(StoreSilent, f"{shown} did not answer in time")}
 
 
 async def test_a_redis_that_is_not_there_is_named_and_the_sentence_has_no_end_of_its_own(tmp_path: Path):

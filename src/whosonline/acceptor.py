@@ -83,10 +83,7 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._pause = self._loop.call_later(PAUSE, self._resume)
                 return
-            if self._turns.take_place():
-                self._begin_soon(connection)
-            else:
-                self._turns.wait(partial(self._begin_soon, connection))
+            self._turns.do(partial(self._begin_soon, connection))
 
     def _resume(self) -> None:
         self._loop.add_reader(self._listener, self._accept)

@@ -83,11 +83,8 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         self.__dict__ = dict(self.__dict__)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.losses.take_place():
-            super().connection_lost(exc)
-        else:
-            self.disconnected = True  # for whoever sends meanwhile
-            self.losses.wait(partial(super().connection_lost, exc))
+        self.disconnected = True  # for whoever sends before it is its turn
+        self.losses.do(partial(super().connection_lost, exc))
 
     def data_received(self, data: bytes) -> None:
         # Most of what an idle site receives. Whatever the parser waits for, these bytes can be nothing else:

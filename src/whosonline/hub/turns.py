@@ -35,6 +35,13 @@ class Turns:
         """Call this as soon as there is room."""
         self._waiting.append(go_on)
 
+    def do(self, go_on: Callable[[], None]) -> None:
+        """Call this now if there is room, else as soon as there is."""
+        if self.take_place():
+            go_on()
+        else:
+            self.wait(go_on)
+
     async def come(self) -> None:
         """Return as soon as there is room: at once, if nobody waits."""
         if not self.take_place():

@@ -23,6 +23,9 @@ REFUSALS = (
 PASSING = ("READONLY", "OOM", "NOREPLICAS", "MISCONF", "BUSY", "UNBLOCKED", "LOADING", "MASTERDOWN")
 """What servers say that will not have us now, but may soon."""
 
+SILENCE = (redis.TimeoutError, TimeoutError)
+"""What is raised where no answer came in time."""
+
 
 @contextmanager
 def told_as_unavailable(shown: str) -> Iterator[None]:
@@ -45,12 +48,12 @@ def told_as_unavailable(shown: str) -> Iterator[None]:
 def _kind(error: BaseException) -> type[StoreUnavailable]:
     if any(map(_is_refusal, _reasons(error))):
         return StoreRefuses
-    return StoreSilent if isinstance(error, redis.TimeoutError | TimeoutError) else StoreUnavailable
+    return StoreSilent if isinstance(error, SILENCE) else StoreUnavailable
 
 
 def _in_words(error: BaseException, shown: str) -> str:
     text = str(error)
-    if isinstance(error, redis.TimeoutError | TimeoutError):
+    if isinstance(error, SILENCE):
         return f"{shown} did not answer in time"
     if "unauthenticated" in text:
         # To who has not logged in, Redis speaks of the size of the request before it looks at the rest.

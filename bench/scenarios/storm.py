@@ -26,6 +26,9 @@ GOAL = 60
 LATEST = 600.0
 """Seconds until the run is given up."""
 
+SETTLED = 30.0
+"""Seconds after which all must be seen again."""
+
 BETWEEN = 4
 """Times the quiet before a storm: a browser that was connected for 5 s comes back with its shortest delay."""
 
@@ -121,13 +124,17 @@ def _wait_until_back(run: Run, load: Load, at: float) -> list[float]:
 
 def _end(run: Run, site: Site, load: Load, seconds: float) -> Storm:
     """See that everybody is seen again. Raises BenchError if not."""
-    load.wait_until_quiet(run.options.quiet, LATEST)
-    stats = load.stats()
-    missing = sum(load.ledger("places_offline"))
-    if missing:
-        raise BenchError(f"{missing:,} of those who are back are not seen; {told(stats)}")
-    online = site.online()
-    if online != stats.open:
-        raise BenchError(f"{online:,} are online of {stats.open:,}")
+    deadline = time.monotonic() + SETTLED
+    while True:
+        load.wait_until_quiet(run.options.quiet, LATEST)
+        stats = load.stats()
+        missing, online = sum(load.ledger("places_offline")), site.online()
+        if not missing and online == stats.open:
+            break
+        run.tell(f"{missing:,} of those who are back are not seen yet, {online:,} are online")
+        if time.monotonic() > deadline:
+            if missing:
+                raise BenchError(f"{missing:,} of those who are back are not seen; {told(stats)}")
+            raise BenchError(f"{online:,} are online of {stats.open:,}")
     load.returning(False)
     return Storm(seconds, stats.refused.total(), load.seen())

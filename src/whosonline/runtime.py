@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from threading import Lock
 from typing import Any
 
-from channels.db import database_sync_to_async
+from asgiref.sync import sync_to_async
 
 from . import access, directory, last_seen, resume, sessions
 from .conf import MEMORY, get_settings, redis_address
@@ -18,6 +17,7 @@ from .core.entries import Profile
 from .core.policy import Policy
 from .core.replica import Replica
 from .core.wire import Range
+from .database_threads import DatabaseThreads
 from .hub import access as rooms
 from .hub import sights
 from .hub.connection import Connection
@@ -152,8 +152,9 @@ def _site() -> Site:
 
 
 def _in_threads(name: str, most: int) -> Any:
-    executor = ThreadPoolExecutor(max_workers=most, thread_name_prefix=name)
-    return partial(database_sync_to_async, thread_sensitive=False, executor=executor)
+    # The stubs know of one kind of executor only.
+    executor: Any = DatabaseThreads(name, most)
+    return partial(sync_to_async, thread_sensitive=False, executor=executor)
 
 
 def _fitting(policy: Policy) -> Policy:

@@ -40,14 +40,14 @@ class BadMessage(ValueError):
 # Server to client
 
 
-class UserState(Struct, frozen=True, omit_defaults=True):
+class UserState(Struct, frozen=True, omit_defaults=True, gc=False):
     """A watched user's status; last_seen (whole seconds since 1970) where offline and known."""
 
     status: Status
     last_seen: int | None = None
 
 
-class Row(Struct, frozen=True, omit_defaults=True):
+class Row(Struct, frozen=True, omit_defaults=True, gc=False):
     """A user in a list. The key is absent where it equals the name; so is the status in a directory."""
 
     id: str

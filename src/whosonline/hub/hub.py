@@ -501,7 +501,9 @@ class Hub:
         # One at a time for each connection, of what it watches by then: to ask fast is in vain.
         try:
             while unknown := self._last_seen.unknown(_unseen(connection)):
-                for user in await self._last_seen.learn(unknown):
+                if (seen := await self._last_seen.learn(unknown)) is None:
+                    break
+                for user in seen:
                     self._views.mark_user(user)
                 self._fanout.flush_soon()
         finally:

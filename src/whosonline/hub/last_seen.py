@@ -20,6 +20,12 @@ Load = Callable[[list[str]], Awaitable[Mapping[str, int]]]
 Save = Callable[[Mapping[str, int]], Awaitable[None]]
 """Writes down when users were last seen; a later time always wins."""
 
+GATHER = 0.1
+"""Seconds after a look-up in which questions are gathered for the next; the first waits for nobody."""
+
+TOGETHER = 500
+"""Users that are looked up at once."""
+
 SAVE_INTERVAL = 1.0
 """Seconds between two writes, at the least."""
 
@@ -42,6 +48,9 @@ class LastSeen:
         self._clock = clock
         self._known: dict[str, int | None] = {}
         self._removed = Recent[None](REMOVED)
+        self._wanted: set[str] = set()
+        self._answer: asyncio.Future[bool] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._unsaved: dict[str, int] = {}
         self._saving: asyncio.Task[None] | None = None
 
@@ -67,14 +76,44 @@ class LastSeen:
         """Return those of the users of whom nothing is known, not even that they were never seen."""
         return [user for user in users if user not in self._known]
 
-    async def learn(self, unknown: list[str]) -> list[str]:
-        """Look up users of whom nothing is known; return those who have been seen."""
-        found = await self._load(unknown)
-        for user in unknown:
-            # Whoever left while the query ran is known better by now.
-            if user not in self._known:
-                self._remember(user, found.get(user))
+    async def learn(self, unknown: list[str]) -> list[str] | None:
+        """Look up users of whom nothing is known, all who are asked for by then together.
+
+        Return those who have been seen; None if there was no answer.
+        """
+        self._wanted.update(unknown)
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        if not await asyncio.shield(self._answer):  # others wait for it too
+            return None
         return [user for user in unknown if self._known.get(user) is not None]
+
+    async def _ask(self) -> None:
+        try:
+            while self._answer is not None:
+                wanted, self._wanted = [user for user in self._wanted if user not in self._known], set()
+                answer, self._answer = self._answer, None
+                answer.set_result(await self._look_up(wanted))
+                await self._clock.sleep(GATHER)
+        finally:
+            self._asking = None
+
+    async def _look_up(self, users: list[str]) -> bool:
+        try:
+            for start in range(0, len(users), TOGETHER):
+                some = users[start : start + TOGETHER]
+                found = await self._load(some)
+                for user in some:
+                    # Whoever left while the query ran is known better by now.
+                    if user not in self._known:
+                        self._remember(user, found.get(user))
+        except Exception:
+            # The database is away, most likely; what was asked for is asked again by the next cause.
+            logger.exception("last-seen times could not be looked up")
+            return False
+        return True
 
     def save_soon(self, caused: Iterable[Change]) -> None:
         """Have the changes that this node caused written down, together with what comes soon after.
@@ -89,9 +128,10 @@ class LastSeen:
 
     async def stop(self, present: Iterable[str]) -> None:
         """Write down what is left, and those who are present: if the store ends too, nobody else will."""
-        if self._saving is not None:
-            self._saving.cancel()
-            await asyncio.gather(self._saving, return_exceptions=True)
+        running = [task for task in (self._asking, self._saving) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         now = int(time.time())
         self._unsaved.update((user, now) for user in present)
         try:

@@ -76,6 +76,18 @@ def test_an_old_connection_is_closed_though_it_is_used(site: Site, monkeypatch: 
     assert site.was_closed(0)
 
 
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_connection_of_a_pool_goes_back_to_it_after_each_question_and_others_are_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch, pooled: bool
+) -> None:
+    monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "pool", pooled)
+    returned = threading.Semaphore(0)
+    monkeypatch.setattr(type(connections["default"]), "close", lambda self: returned.release())
+    site.threads.submit(lambda: connections["default"]).result(10)
+    site.ask()  # what was to be done after the other question is done
+    assert returned.acquire(blocking=False) == pooled
+
+
 def test_there_are_as_many_threads_as_questions_and_no_more_than_allowed(site: Site) -> None:
     both, go_on = threading.Barrier(3), threading.Event()
 

@@ -3,7 +3,7 @@
 Django opens a connection for each request and closes it after it, unless it is told to keep some, and so does
 what channels offers for asynchronous code with each question. Where many sockets arrive that is most of what
 their questions cost: opening one takes longer than to ask. Here a thread keeps its connection for as long as
-questions come, and ends with it when there are none.
+questions come, and ends with it when there are none. One of a pool goes back to it after each question.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class DatabaseThreads(Executor):
                 if not _answer(*question) or time.monotonic() - opened > OLDEST:
                     connections.close_all()
                     opened = time.monotonic()
+                _return_to_pools()
         finally:
             connections.close_all()
 
@@ -72,6 +73,12 @@ class DatabaseThreads(Executor):
                 self._threads -= 1
                 return None
             return self._questions.popleft()
+
+
+def _return_to_pools() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connection.close()
 
 
 def _answer(answer: Future[Any], ask: Callable[[], Any]) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from threading import Lock
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 
 from . import access, directory, last_seen, resume, sessions
 from .conf import MEMORY, get_settings, redis_address
@@ -138,8 +140,10 @@ async def stop_hub() -> None:
 
 def _site() -> Site:
     # Threads of their own: a write that waits for a lock holds up no page, and nothing holds up a handshake.
-    in_thread = _in_threads("whosonline-hub", 2)
-    at_the_door = _in_threads("whosonline-handshake", 1)
+    in_thread = _in_threads(DatabaseThreads("whosonline-hub", 2))
+    at_the_door = _in_threads(DatabaseThreads("whosonline-handshake", 1))
+    # A policy may ask for many at once, and each connection that is kept is one that others cannot have.
+    of_the_policy = ThreadPoolExecutor(POLICY_THREADS, "whosonline-access")
     return Site(
         load_directory=in_thread(_load_directory),
         load_last_seen=in_thread(_load_last_seen),
@@ -147,14 +151,14 @@ def _site() -> Site:
         staying=in_thread(_staying),
         look_up=at_the_door(sessions.visitors_of),
         write_token=resume.write,
-        access=access.questions(_in_threads("whosonline-access", POLICY_THREADS)),
+        access=access.questions(
+            partial(database_sync_to_async, thread_sensitive=False, executor=of_the_policy)
+        ),
     )
 
 
-def _in_threads(name: str, most: int) -> Any:
-    # The stubs know of one kind of executor only.
-    executor: Any = DatabaseThreads(name, most)
-    return partial(sync_to_async, thread_sensitive=False, executor=executor)
+def _in_threads(threads: Any) -> Any:
+    return partial(sync_to_async, thread_sensitive=False, executor=threads)
 
 
 def _fitting(policy: Policy) -> Policy:

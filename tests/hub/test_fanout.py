@@ -67,6 +67,26 @@ async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
     assert told == [2, 11, 21]
 
 
+async def test_a_change_just_after_the_count_alone_was_told_waits_for_no_tick(world: World):
+    hub = await world.node()
+    tab = await world.tab(hub, "bob")
+    await tab.say('{"type":"watch","users":["u0","u1"]}')
+    await world.clock.advance(1)
+    tab.take()
+    arrive(hub, "somebody else")
+    await settle()
+    assert tab.take() == [{"type": "update", "online": 2}]
+    await world.clock.advance(0.01)  # much longer than that flush took
+    arrive(hub, "u0")
+    await settle()
+    assert tab.take() == [{"type": "update", "users": {"u0": {"status": "online"}}}]
+    arrive(hub, "u1")
+    await settle()
+    assert tab.take() == []  # after a change there is a tick
+    await world.clock.advance(0.1)
+    assert [message["users"] for message in tab.take()] == [{"u1": {"status": "online"}}]
+
+
 async def test_a_large_count_is_told_with_three_digits_and_only_when_these_change(world: World):
     for number in range(10_000):
         world.sync.touch(f"u{number}", Profile(f"u{number}", ""), "s", 1000)

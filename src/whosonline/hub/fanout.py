@@ -2,11 +2,11 @@
 
 A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
-the loop. After a flush the next waits for a tick, or for three times as long as the flush itself took if
-that was longer: fan-out never has more than about a quarter of the process.
+the loop. After a flush of changes the next waits for a tick, or for three times as long as the flush itself
+took if that was longer: fan-out never has more than about a quarter of the process.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
-than a twentieth of the process.
+than a twentieth of the process, and no change waits for the tick after them.
 """
 
 from __future__ import annotations
@@ -276,8 +276,9 @@ class Fanout:
             return
         self._sending = None
         now = self._clock.time()
-        # What told nobody anything was no flush that others would have to wait for.
-        rest = max(self._policy.tick, REST * flushed.spent) if flushed.frames else flushed.spent
+        # A tick gathers changes: none has to wait for it after the count alone, or nothing, was told.
+        tick = self._policy.tick if flushed.changes else 0.0
+        rest = max(tick, REST * flushed.spent) if flushed.frames else flushed.spent
         self._next_flush = now + rest
         if flushed.counted:
             self._next_count = now + max(self._policy.count_interval, COUNT_REST * flushed.spent_on_count)
@@ -296,6 +297,11 @@ class _Flushed:
     counts: int = 0
     """Frames of them that are about the online count alone."""
     counted: bool = False
+
+    @property
+    def changes(self) -> int:
+        """Frames about more than the online count."""
+        return self.frames - self.counts
 
     def note(self, frames: int, count_alone: bool) -> None:
         self.frames += frames

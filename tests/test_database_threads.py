@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,114 +15,213 @@ from django.db import connections
 from whosonline import database_threads
 from whosonline.database_threads import DatabaseThreads
 
+FOR_EVER = 600.0
 
-class Site:
-    """Threads, and what became of the connections in them."""
 
-    def __init__(self, threads: DatabaseThreads) -> None:
-        self.threads = threads
-        self.closed = threading.Semaphore(0)
+class Asked:
+    """What a question found: the thread it was asked in, and the connection."""
 
-    def ask(self) -> int:
-        """Return which thread it was that answered."""
-        return self.threads.submit(threading.get_ident).result(10)
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        connections["default"].ensure_connection()
+        self.connection = connections["default"].connection
 
-    def was_closed(self, seconds: float = 10) -> bool:
-        return self.closed.acquire(timeout=seconds)
+    @property
+    def closed(self) -> bool:
+        try:
+            self.connection.execute("SELECT 1")
+        except sqlite3.ProgrammingError:
+            return True
+        return False
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    site = Site(DatabaseThreads("site", 2))
-    close_all = connections.close_all
-
-    def close() -> None:
-        close_all()
-        site.closed.release()
-
-    monkeypatch.setattr(connections, "close_all", close)
-    yield site
-    for thread in threading.enumerate():
-        if thread.name == "site":
-            thread.join(10)
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any) -> Iterator[Any]:
+    """A database of its own for threads that begin from here on, and its settings."""
+    settings = {**connections.settings["default"], "NAME": str(tmp_path / "database"), "OPTIONS": {}}
+    monkeypatch.setitem(connections.settings, "default", settings)
+    monkeypatch.setattr(database_threads, "IDLE", FOR_EVER)
+    with django_db_blocker.unblock():
+        yield settings
 
 
-def test_an_answer_comes_with_what_was_asked(site: Site) -> None:
-    assert site.threads.submit(lambda a, b: (a, b), 1, b=2).result(10) == (1, 2)
+@pytest.fixture
+def one(database: Any) -> Iterator[DatabaseThreads]:
+    with DatabaseThreads("one", 1) as threads:
+        yield threads
 
 
-def test_a_connection_is_kept_while_questions_come_and_closed_with_its_thread_when_none_do(
-    site: Site,
+@pytest.fixture
+def two(database: Any) -> Iterator[DatabaseThreads]:
+    with DatabaseThreads("two", 2) as threads:
+        yield threads
+
+
+def ask(threads: DatabaseThreads) -> Asked:
+    return threads.submit(Asked).result(10)
+
+
+def test_an_answer_comes_with_what_was_asked(one: DatabaseThreads) -> None:
+    assert one.submit(lambda a, b: (a, b), 1, b=2).result(10) == (1, 2)
+
+
+def test_a_connection_is_kept_while_questions_come(one: DatabaseThreads) -> None:
+    asked = [ask(one) for _ in range(20)]
+    assert len({each.thread for each in asked}) == 1
+    assert len({each.connection for each in asked}) == 1
+    assert not asked[0].closed
+
+
+def test_a_thread_ends_with_its_connection_when_no_question_comes_and_another_answers_the_next(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len({site.ask() for _ in range(20)}) == 1
-    assert not site.was_closed(0)
-    assert site.was_closed()
-    assert site.ask()  # another thread answers
+    monkeypatch.setattr(database_threads, "IDLE", 0.01)
+    first = ask(one)
+    first.thread.join(10)
+    assert first.closed
+    assert ask(one).thread is not first.thread
 
 
-def test_a_connection_in_which_a_question_failed_is_closed_and_the_asker_is_told(site: Site) -> None:
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    here = site.ask()
+def test_who_asks_is_told_what_went_wrong_and_a_connection_that_works_is_kept(one: DatabaseThreads) -> None:
+    before = ask(one)
     with pytest.raises(ZeroDivisionError):
-        site.threads.submit(fail).result(10)
-    assert site.ask() == here  # what was to be done after the failure is done
-    assert site.was_closed(0)
-    assert not site.was_closed(0)
+        one.submit(lambda: 1 / 0).result(10)
+    assert ask(one).connection is before.connection
 
 
-def test_an_old_connection_is_closed_though_it_is_used(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
-    assert site.ask() == site.ask()
-    assert site.was_closed(0)
-
-
-@pytest.mark.parametrize("pooled", [True, False])
-def test_a_connection_of_a_pool_goes_back_to_it_after_each_question_and_others_are_kept(
-    site: Site, monkeypatch: pytest.MonkeyPatch, pooled: bool
+@pytest.mark.parametrize("usable", [True, False])
+def test_a_connection_is_looked_at_after_an_error_though_nobody_was_told_of_it(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch, usable: bool
 ) -> None:
-    monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "pool", pooled)
-    returned = threading.Semaphore(0)
-    monkeypatch.setattr(type(connections["default"]), "close", lambda self: returned.release())
-    site.threads.submit(lambda: connections["default"]).result(10)
-    site.ask()  # what was to be done after the other question is done
-    assert returned.acquire(blocking=False) == pooled
+    monkeypatch.setattr(type(connections["default"]), "is_usable", lambda self: usable)
+    before = ask(one)
+
+    def swallow() -> None:
+        connections["default"].errors_occurred = True
+
+    one.submit(swallow).result(10)
+    assert before.closed is not usable
+    assert ask(one).closed is False
 
 
-def test_there_are_as_many_threads_as_questions_and_no_more_than_allowed(site: Site) -> None:
+def test_a_transaction_that_was_left_open_ends_with_the_question(one: DatabaseThreads) -> None:
+    before = ask(one)
+    one.submit(lambda: connections["default"].set_autocommit(False)).result(10)
+    assert before.closed
+
+
+def test_an_old_connection_is_closed_though_it_is_used(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
+    asked = [ask(one) for _ in range(3)]
+    assert all(each.closed for each in asked)
+    assert len({each.thread for each in asked}) == 1
+
+
+def test_a_connection_of_a_pool_is_back_before_the_answer_comes(one: DatabaseThreads, database: Any) -> None:
+    before = ask(one)
+    database["OPTIONS"]["pool"] = True
+    one.submit(int).result(10)
+    assert before.closed
+
+
+def test_a_connection_that_cannot_be_closed_keeps_nobody_from_an_answer(
+    one: DatabaseThreads, database: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask(one)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(connections["default"]), "close", lambda self: 1 / 0)
+        database["OPTIONS"]["pool"] = True
+        assert one.submit(int).result(10) == 0
+        assert one.submit(int).result(10) == 0
+    assert "could not be closed" in caplog.text
+
+
+def test_there_are_as_many_threads_as_questions_and_no_more_than_allowed(two: DatabaseThreads) -> None:
     both, go_on = threading.Barrier(3), threading.Event()
 
     def meet() -> None:
         both.wait(10)
         go_on.wait(10)
 
-    first = [site.threads.submit(meet) for _ in range(2)]
+    first = [two.submit(meet) for _ in range(2)]
     both.wait(10)  # both threads are busy
-    third = site.threads.submit(threading.get_ident)
+    third = two.submit(int)
     assert not wait([third], 0.05).done
     go_on.set()
     assert not wait([*first, third], 10).not_done
     # Those who are idle by now are asked again, two at the same time.
-    more: list[Future[Any]] = [site.threads.submit(both.wait, 10) for _ in range(2)]
+    more: list[Future[Any]] = [two.submit(both.wait, 10) for _ in range(2)]
     both.wait(10)
     assert not wait(more, 10).not_done
 
 
-def test_two_who_ask_at_once_where_one_thread_is_idle_are_not_left_to_that_one(site: Site) -> None:
-    site.ask()
+def test_two_who_ask_at_once_where_one_thread_is_idle_are_not_left_to_that_one(two: DatabaseThreads) -> None:
+    ask(two)
     both = threading.Barrier(2)
-    with site.threads._changed:  # which the idle thread needs, to begin
-        answers: list[Future[Any]] = [site.threads.submit(both.wait, 10) for _ in range(2)]
+    with two._changed:  # which the idle thread needs, to begin
+        answers: list[Future[Any]] = [two.submit(both.wait, 10) for _ in range(2)]
     assert not wait(answers, 10).not_done
 
 
-def test_who_gives_up_before_being_heard_is_not_asked_for(site: Site) -> None:
-    held, asked = threading.Event(), []
-    busy = [site.threads.submit(held.wait, 10) for _ in range(2)]
-    given_up = site.threads.submit(asked.append, 1)
+def test_who_gives_up_before_being_heard_is_not_asked_for(one: DatabaseThreads) -> None:
+    held, asked = threading.Event(), list[int]()
+    busy = one.submit(held.wait, 10)
+    given_up = one.submit(asked.append, 1)
     assert given_up.cancel()
     held.set()
-    assert not wait(busy, 10).not_done
-    assert site.ask()
+    assert busy.result(10)
+    ask(one)
     assert asked == []
+
+
+def test_a_thread_that_cannot_begin_is_told_of_and_tried_again(
+    two: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", no_more)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="can't start"):
+                two.submit(int)
+    held = threading.Event()
+    busy = two.submit(held.wait, 10)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(threading.Thread, "start", no_more)
+        second = two.submit(int)  # which waits for the one that there is
+    held.set()
+    assert busy.result(10)
+    assert second.result(10) == 0
+
+
+def test_whoever_is_shut_down_leaves_at_once_and_answers_nobody_more(one: DatabaseThreads) -> None:
+    asked = ask(one)
+    one.shutdown()
+    assert not asked.thread.is_alive()
+    assert asked.closed
+    with pytest.raises(RuntimeError):
+        one.submit(int)
+
+
+def test_what_was_asked_for_before_is_answered_unless_it_is_called_off(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_threads, "LEAVING", 0.0)  # it is busy yet
+    begun, held = threading.Barrier(2), threading.Event()
+
+    def hold() -> bool:
+        begun.wait(10)
+        return held.wait(10)
+
+    for threads, called_off in ((one, False), (DatabaseThreads("other", 1), True)):
+        busy, second = threads.submit(hold), threads.submit(int)
+        begun.wait(10)
+        threads.shutdown(cancel_futures=called_off)
+        held.set()
+        assert busy.result(10)
+        assert wait([second], 10).done
+        assert second.cancelled() is called_off
+        held.clear()

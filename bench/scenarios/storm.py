@@ -27,7 +27,7 @@ LATEST = 600.0
 """Seconds until the run is given up."""
 
 SETTLED = 30.0
-"""Seconds after which all must be seen again."""
+"""Seconds after the last frame within which all must be seen again."""
 
 BETWEEN = 4
 """Times the quiet before a storm: a browser that was connected for 5 s comes back with its shortest delay."""
@@ -41,6 +41,8 @@ class Storm(NamedTuple):
     refused: int
     flaps: int
     """Times that somebody was seen to go or to come who was only returning."""
+    late: float
+    """Seconds that it took, after the last frame, until all were seen again; 0 as a rule."""
 
 
 def storm(run: Run) -> None:
@@ -67,6 +69,8 @@ def _judged(storms: Sequence[Storm], goal: float | None = GOAL) -> tuple[str, bo
     text = f"{spread(took)} s"
     text += f"; {refused:,} attempts refused" if refused else ""
     text += f"; {flaps:,} times somebody was seen to go or come" if flaps else ""
+    late = max(storm.late for storm in storms)
+    text += f"; all seen again {late:.1f} s after the last frame" if late else ""
     return text, not refused and not flaps and (goal is None or max(took) <= goal)
 
 
@@ -124,17 +128,18 @@ def _wait_until_back(run: Run, load: Load, at: float) -> list[float]:
 
 def _end(run: Run, site: Site, load: Load, seconds: float) -> Storm:
     """See that everybody is seen again. Raises BenchError if not."""
-    deadline = time.monotonic() + SETTLED
+    load.wait_until_quiet(run.options.quiet, LATEST)
+    quiet = time.monotonic()
+    late = 0.0
     while True:
-        load.wait_until_quiet(run.options.quiet, LATEST)
-        stats = load.stats()
-        missing, online = sum(load.ledger("places_offline")), site.online()
+        stats, online = load.stats(), site.online()
+        missing = sum(load.ledger("places_offline"))
         if not missing and online == stats.open:
             break
-        run.tell(f"{missing:,} of those who are back are not seen yet, {online:,} are online")
-        if time.monotonic() > deadline:
-            if missing:
-                raise BenchError(f"{missing:,} of those who are back are not seen; {told(stats)}")
-            raise BenchError(f"{online:,} are online of {stats.open:,}")
+        late = time.monotonic() - quiet
+        if late > SETTLED:
+            unseen = f"{missing:,} of those who are back are not seen, {online:,} are online"
+            raise BenchError(f"{unseen}; {told(stats)}")
+        time.sleep(0.5)
     load.returning(False)
-    return Storm(seconds, stats.refused.total(), load.seen())
+    return Storm(seconds, stats.refused.total(), load.seen(), late)

@@ -2,12 +2,13 @@
 
 Django opens a connection for each request and closes it after it, unless it is told to keep some, and so does
 what channels offers for asynchronous code with each question. Where many sockets arrive that is most of what
-their questions cost: opening one takes longer than to ask. Here a thread keeps its connection for as long as
-questions come, and ends with it when there are none. One of a pool goes back to it after each question.
+their questions cost: opening one takes longer than to ask. Here a thread keeps its connections for as long as
+questions come, and ends with them when there are none. Those of a pool go back to it after each question.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -18,78 +19,127 @@ from typing import Any, TypeVar
 
 from django.db import connections
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-IDLE = 1.0
-"""Seconds after the last question at which a thread ends, and closes its connection."""
+IDLE = 0.25
+"""Seconds after the last question at which a thread ends, and closes its connections."""
 
 OLDEST = 60.0
 """Seconds for which a connection is used at most: so a database that moves is followed."""
 
+LEAVING = 1.0
+"""Seconds that :meth:`DatabaseThreads.shutdown` waits at most for what is still being asked."""
+
 
 class DatabaseThreads(Executor):
-    """Up to so many threads, each begun when there is something to do for it.
-
-    A connection in which a question failed is closed, since it may be what is broken.
-    """
+    """Up to so many threads, each begun when there is something to do for it."""
 
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most
         self._changed = threading.Condition()
         self._questions: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._threads = self._idle = 0
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._ended = False
 
     def submit(self, ask: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Return what becomes of a question that is asked in one of the threads."""
+        """Return what becomes of a question that is asked in one of the threads.
+
+        Raises:
+            RuntimeError: it was shut down; or there is no thread, and none can begin.
+        """
         answer: Future[T] = Future()
         with self._changed:
+            if self._ended:
+                raise RuntimeError("these threads were shut down")
             self._questions.append((answer, partial(ask, *args, **kwargs)))
-            if len(self._questions) > self._idle and self._threads < self._most:
-                self._threads += 1
-                threading.Thread(target=self._work, name=self._name).start()
+            if len(self._questions) > self._idle and len(self._threads) < self._most:
+                self._begin_thread()
             else:
                 self._changed.notify()
         return answer
 
-    def _work(self) -> None:
-        opened = time.monotonic()
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ask nothing more; end the threads, and their connections, once what was asked for is answered."""
+        with self._changed:
+            self._ended = True
+            if cancel_futures:
+                for answer, _ in self._questions:
+                    answer.cancel()
+            threads = list(self._threads)
+            self._changed.notify_all()
+        deadline = time.monotonic() + LEAVING
+        for thread in threads if wait else ():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _begin_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name)
         try:
-            while (question := self._next()) is not None:
-                if not _answer(*question) or time.monotonic() - opened > OLDEST:
-                    connections.close_all()
-                    opened = time.monotonic()
-                _return_to_pools()
-        finally:
-            connections.close_all()
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                self._questions.pop()  # nobody would ever ask
+                raise
+        else:
+            self._threads.add(thread)
+
+    def _work(self) -> None:
+        until = time.monotonic() + OLDEST
+        while (question := self._next()) is not None:
+            _answer(*question, until)
+            del question  # while it waits for the next
+            if time.monotonic() >= until:  # and so they were closed
+                until = time.monotonic() + OLDEST
+        _close_all()
 
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         """Return the next question; None, and count the thread out, if none comes for a while."""
         with self._changed:
             self._idle += 1
-            asked = self._changed.wait_for(lambda: bool(self._questions), IDLE)
+            self._changed.wait_for(lambda: self._questions or self._ended, IDLE)
             self._idle -= 1
-            if not asked:
-                self._threads -= 1
-                return None
-            return self._questions.popleft()
+            if self._questions:
+                return self._questions.popleft()
+            self._threads.discard(threading.current_thread())
+            return None
 
 
-def _return_to_pools() -> None:
-    for connection in connections.all(initialized_only=True):
-        if connection.settings_dict["OPTIONS"].get("pool"):
-            connection.close()
-
-
-def _answer(answer: Future[Any], ask: Callable[[], Any]) -> bool:
-    """Ask; return whether that went well."""
+def _answer(answer: Future[Any], ask: Callable[[], Any], until: float) -> None:
     if not answer.set_running_or_notify_cancel():
-        return True
+        return
     try:
-        found = ask()
+        try:
+            found = ask()
+        finally:
+            _tend_connections(until)
     except BaseException as error:
         # It is the asker's, who waits for it; a thread has nobody else to tell.
         answer.set_exception(error)
-        return False
-    answer.set_result(found)
-    return True
+    else:
+        answer.set_result(found)
+    finally:
+        del answer  # else the error's traceback holds it, and it the error
+
+
+def _tend_connections(until: float) -> None:
+    """Do with this thread's connections what Django does after a request, but for how old they may be."""
+    for connection in connections.all(initialized_only=True):
+        try:
+            if connection.settings_dict["OPTIONS"].get("pool"):
+                connection.close()
+            else:
+                connection.close_at = until
+                connection.close_if_unusable_or_obsolete()
+        except Exception:
+            logger.exception("a connection to the database %r could not be closed", connection.alias)
+
+
+def _close_all() -> None:
+    for connection in connections.all(initialized_only=True):
+        try:
+            connection.close()
+        except Exception:
+            logger.exception("a connection to the database %r could not be closed", connection.alias)

@@ -11,7 +11,7 @@ SALT = "whosonline.resume"
 
 
 class _Json:
-    """Django's JSON serializer for tokens alone, which it reads and checks in one step."""
+    """What Django's Signer reads and writes tokens with; what they hold is checked in the same step."""
 
     dumps = staticmethod(msgspec.json.Encoder().encode)
     loads = staticmethod(msgspec.json.Decoder(Token).decode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from threading import Lock
@@ -102,6 +102,7 @@ class _Running:
 
     hub: Hub | None = None
     loop: asyncio.AbstractEventLoop | None = None
+    threads: tuple[DatabaseThreads, ...] = ()
 
 
 def get_hub() -> Hub:
@@ -112,7 +113,10 @@ def get_hub() -> Hub:
     """
     loop = asyncio.get_running_loop()
     if _Running.hub is None or _Running.loop is not loop:
-        _Running.hub = Hub(new_store(), _site(), _fitting(get_settings().policy))
+        _end_threads(wait=False)
+        # A write that waits for a lock holds up no page, and nothing holds up a handshake.
+        _Running.threads = DatabaseThreads("whosonline-hub", 2), DatabaseThreads("whosonline-handshake", 1)
+        _Running.hub = Hub(new_store(), _site(*_Running.threads), _fitting(get_settings().policy))
         _Running.loop = loop
         _Running.hub.start()
     return _Running.hub
@@ -136,12 +140,17 @@ async def stop_hub() -> None:
     hub, _Running.hub = _Running.hub, None
     if hub is not None and _Running.loop is asyncio.get_running_loop():
         await hub.stop()
+        _end_threads(wait=True)
 
 
-def _site() -> Site:
-    # Threads of their own: a write that waits for a lock holds up no page, and nothing holds up a handshake.
-    in_thread = _in_threads(DatabaseThreads("whosonline-hub", 2))
-    at_the_door = _in_threads(DatabaseThreads("whosonline-handshake", 1))
+def _end_threads(*, wait: bool) -> None:
+    threads, _Running.threads = _Running.threads, ()
+    for each in threads:
+        each.shutdown(wait)
+
+
+def _site(for_lists: DatabaseThreads, for_handshakes: DatabaseThreads) -> Site:
+    in_thread, at_the_door = _in_threads(for_lists), _in_threads(for_handshakes)
     # A policy may ask for many at once, and each connection that is kept is one that others cannot have.
     of_the_policy = ThreadPoolExecutor(POLICY_THREADS, "whosonline-access")
     return Site(
@@ -157,8 +166,10 @@ def _site() -> Site:
     )
 
 
-def _in_threads(threads: Any) -> Any:
-    return partial(sync_to_async, thread_sensitive=False, executor=threads)
+def _in_threads(threads: Executor) -> Any:
+    # asgiref takes any executor, though it says that it wants a ThreadPoolExecutor.
+    executor: Any = threads
+    return partial(sync_to_async, thread_sensitive=False, executor=executor)
 
 
 def _fitting(policy: Policy) -> Policy:

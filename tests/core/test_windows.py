@@ -58,7 +58,7 @@ class TestUsersWindow:
 
     def test_it_knows_who_lacks_a_last_seen_time(self, present: dict[str, UserState]) -> None:
         present["cid"] = UserState(Status.OFFLINE, 1_700_000_000)
-        assert UsersWindow(frozenset(present), present.__getitem__).unseen() == ["bob"]
+        assert UsersWindow(frozenset(present), present.__getitem__).unseen() == {"bob"}
 
 
 class TestPageWindow:

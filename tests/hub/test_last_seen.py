@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import json
+
+import pytest
 
 from whosonline.core.entries import Profile
 from whosonline.core.wire import Watch
+from whosonline.hub import last_seen
 from whosonline.testing.clock import EPOCH, settle
 
 from .conftest import Tab, World
@@ -85,20 +89,70 @@ async def test_many_who_ask_at_about_the_same_time_are_answered_by_one_look_up(w
         assert tab.take()[-1]["users"] == {f"v{number}": {"status": "offline", "last_seen": 1_600_000_000}}
 
 
-async def test_what_could_not_be_looked_up_is_asked_for_again_by_the_next_who_look(world: World, caplog: Any):
+async def test_what_could_not_be_looked_up_is_looked_up_again_for_all_who_still_look(
+    world: World, caplog: pytest.LogCaptureFixture
+):
     hub = await world.node()
-    bob, eve = await world.tab(hub, "bob"), await world.tab(hub, "eve")
+    bob, eve, cy = [await world.tab(hub, user) for user in ("bob", "eve", "cy")]
     world.people.seen = {"ann": 1_600_000_000}
-    world.people.failures["last seen"] = 1
-    await bob.say(WATCH)
+    world.people.queries.clear()
+    world.people.failures["last seen"] = 2
+    for tab in (bob, eve, cy):
+        await tab.say('{"type":"watch","users":["ann"]}')
+    await world.clock.advance(1)
+    assert world.people.queries == ["last seen"] * 2  # the first waits for nobody
+    assert [record.message for record in caplog.records] == [
+        "last-seen times could not be looked up; trying again soon"
+    ] * 2
+    cy.close()
+    for tab in (bob, eve):
+        tab.take()
+    await world.clock.advance(10)
+    for tab in (bob, eve):
+        (told,) = [message["users"] for message in tab.take() if "users" in message]
+        assert told == {"ann": {"status": "offline", "last_seen": 1_600_000_000}}
+    assert world.people.queries.count("last seen") <= 4
+
+
+async def test_of_more_users_than_are_remembered_each_is_looked_up_once_for_who_looks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(last_seen, "REMEMBERED", 3)
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    world.people.queries.clear()
+    users = [f"u{number}" for number in range(10)]
+    await bob.say(json.dumps({"type": "watch", "users": users}))
     await world.clock.advance(10)
     assert world.people.queries.count("last seen") == 1
-    assert [record.message for record in caplog.records] == ["last-seen times could not be looked up"]
-    bob.take()
-    await eve.say(WATCH)
-    await world.clock.advance(1)
-    for tab in (bob, eve):
-        assert tab.take()[-1]["users"] == {"ann": {"status": "offline", "last_seen": 1_600_000_000}}
+
+
+async def test_who_asks_for_many_does_not_have_others_wait_for_all_of_them(world: World):
+    hub = await world.node()
+    tabs = [await world.tab(hub, user) for user in ("bob", "eve", "cy")]
+    world.people.queries.clear()
+    answer = world.people.hold_answers()
+    for number, tab in enumerate(tabs):
+        users = [f"{number}-{each}" for each in range(last_seen.TOGETHER)]
+        hub.handle(tab.connection, Watch(users=users))
+    await settle()
+    answer.set()
+    await settle()
+    assert world.people.queries == ["last seen"] * 3
+
+
+async def test_a_hub_that_ends_amid_a_look_up_leaves_nobody_waiting(world: World):
+    hub = await world.node()
+    bob, eve = await world.tab(hub, "bob"), await world.tab(hub, "eve")
+    world.people.hold_answers()
+    await bob.say(WATCH)
+    await eve.say('{"type":"watch","users":["zoe"]}')
+    waiting = [asyncio.create_task(hub._last_seen.learn([user])) for user in ("dan", "fay")]
+    await settle()
+    waiting[0].cancel()  # one who gives up takes the answer from nobody else
+    await hub.stop()
+    await settle()
+    assert await asyncio.wait_for(waiting[1], 10) is False
 
 
 async def test_comings_and_goings_are_written_down_together(world: World):

@@ -67,13 +67,13 @@ class UsersWindow:
         lookup = as_seen(published.__getitem__, self.sight)
         return {user: lookup(user) for user in published} if self.sight is not None else dict(published)
 
-    def unseen(self) -> list[str]:
+    def unseen(self) -> set[str]:
         """Return the users shown as offline without a time at which they were last seen."""
-        return [
+        return {
             user
             for user, state in self._published.items()
             if state.status is Status.OFFLINE and state.last_seen is None
-        ]
+        }
 
 
 class PageWindow:

@@ -20,7 +20,7 @@ Found = TypeVar("Found")
 TOGETHER = 200
 """Sockets that are looked up in one question."""
 
-GATHER = 0.01
+GATHER = 0.03
 """Seconds for each who was looked up, in which further arrivals are gathered for the next question: where
 many come, many are asked about together. There is no rest while as many wait as one question takes."""
 

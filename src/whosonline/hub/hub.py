@@ -30,7 +30,7 @@ from .connection import Connection, Kind, Write, frame
 from .directories import DirectoryLoader, LoadDirectory
 from .fanout import Fanout
 from .feeder import SearchFeeder
-from .last_seen import LastSeen, Load, Save
+from .last_seen import RETRY, LastSeen, Load, Save
 from .node import Node
 from .rechecks import Standing, Staying
 from .resumption import Resumption, Token
@@ -493,19 +493,24 @@ class Hub:
 
     def _learn_last_seen(self, connection: Connection) -> None:
         """Look up when the offline ones of the watched users were last seen."""
-        if not connection.learning:
+        if not connection.learning and self._last_seen.unknown(_unseen(connection)):
             connection.learning = True
             self._spawn(self._learn(connection))
 
     async def _learn(self, connection: Connection) -> None:
-        # One at a time for each connection, of what it watches by then: to ask fast is in vain.
+        # One at a time for each connection, of what it watches by then: to ask fast is in vain. And of nobody
+        # twice, though what is known of many is soon forgotten.
+        asked = set[str]()
         try:
-            while unknown := self._last_seen.unknown(_unseen(connection)):
-                if (seen := await self._last_seen.learn(unknown)) is None:
-                    break
-                for user in seen:
-                    self._views.mark_user(user)
+            while unknown := self._last_seen.unknown(_unseen(connection) - asked):
+                if answered := await self._last_seen.learn(unknown):
+                    asked.update(unknown)
+                for user in unknown:
+                    if self._last_seen.get(user) is not None:
+                        self._views.mark_user(user)
                 self._fanout.flush_soon()
+                if not answered:
+                    await self._clock.sleep(RETRY)
         finally:
             connection.learning = False
 
@@ -534,6 +539,7 @@ async def _in_turns(steps: Generator[None, None, T]) -> T:
         await asyncio.sleep(0)
 
 
-def _unseen(connection: Connection) -> list[str]:
+def _unseen(connection: Connection) -> set[str]:
+    """Return whom a connection sees as offline, and not since when; nobody where it is closed."""
     window = connection.view.users if connection.view is not None else None
-    return window.unseen() if window is not None else []
+    return window.unseen() if window is not None else set()

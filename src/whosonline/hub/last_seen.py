@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ..core.entries import Change
@@ -24,7 +25,10 @@ GATHER = 0.1
 """Seconds after a look-up in which questions are gathered for the next; the first waits for nobody."""
 
 TOGETHER = 500
-"""Users that are looked up at once."""
+"""Users about whom one question asks; more where one who asks wants to know of more."""
+
+RETRY = 5.0
+"""Seconds until those are looked up again of whom there was no answer."""
 
 SAVE_INTERVAL = 1.0
 """Seconds between two writes, at the least."""
@@ -48,8 +52,8 @@ class LastSeen:
         self._clock = clock
         self._known: dict[str, int | None] = {}
         self._removed = Recent[None](REMOVED)
-        self._wanted: set[str] = set()
-        self._answer: asyncio.Future[bool] | None = None
+        # What is to be asked next: of whom, and whether there was an answer.
+        self._questions: deque[tuple[set[str], asyncio.Future[bool]]] = deque()
         self._asking: asyncio.Task[None] | None = None
         self._unsaved: dict[str, int] = {}
         self._saving: asyncio.Task[None] | None = None
@@ -76,43 +80,45 @@ class LastSeen:
         """Return those of the users of whom nothing is known, not even that they were never seen."""
         return [user for user in users if user not in self._known]
 
-    async def learn(self, unknown: list[str]) -> list[str] | None:
-        """Look up users of whom nothing is known, all who are asked for by then together.
+    async def learn(self, unknown: list[str]) -> bool:
+        """Look up users of whom nothing is known, together with whom others ask for.
 
-        Return those who have been seen; None if there was no answer.
+        Return whether there was an answer.
         """
-        self._wanted.update(unknown)
-        if self._answer is None:
-            self._answer = asyncio.get_running_loop().create_future()
+        if not self._questions or len(self._questions[-1][0]) + len(unknown) > TOGETHER:
+            self._questions.append((set(), asyncio.get_running_loop().create_future()))
+        users, answered = self._questions[-1]
+        users.update(unknown)
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
-        if not await asyncio.shield(self._answer):  # others wait for it too
-            return None
-        return [user for user in unknown if self._known.get(user) is not None]
+        return await asyncio.shield(answered)  # others wait for it too
 
     async def _ask(self) -> None:
         try:
-            while self._answer is not None:
-                wanted, self._wanted = [user for user in self._wanted if user not in self._known], set()
-                answer, self._answer = self._answer, None
-                answer.set_result(await self._look_up(wanted))
-                await self._clock.sleep(GATHER)
+            while self._questions:
+                users, answered = self._questions.popleft()
+                good = False
+                try:
+                    good = await self._look_up([user for user in users if user not in self._known])
+                finally:
+                    answered.set_result(good)
+                if not self._questions:
+                    await self._clock.sleep(GATHER)
         finally:
             self._asking = None
+            while self._questions:
+                self._questions.popleft()[1].set_result(False)
 
     async def _look_up(self, users: list[str]) -> bool:
         try:
-            for start in range(0, len(users), TOGETHER):
-                some = users[start : start + TOGETHER]
-                found = await self._load(some)
-                for user in some:
-                    # Whoever left while the query ran is known better by now.
-                    if user not in self._known:
-                        self._remember(user, found.get(user))
+            found = await self._load(users) if users else {}
         except Exception:
-            # The database is away, most likely; what was asked for is asked again by the next cause.
-            logger.exception("last-seen times could not be looked up")
+            logger.exception("last-seen times could not be looked up; trying again soon")
             return False
+        for user in users:
+            # Whoever left while the query ran is known better by now.
+            if user not in self._known:
+                self._remember(user, found.get(user))
         return True
 
     def save_soon(self, caused: Iterable[Change]) -> None:

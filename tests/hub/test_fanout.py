@@ -138,11 +138,11 @@ async def test_after_a_long_flush_the_next_rests_three_times_as_long_and_after_a
     arrive(hub, "ann")
     await settle()
     assert users() == ["ann"]  # at once
-    spent = hub._fanout._flushed.spent
-    assert spent >= 1  # a second for each turn
+    rest = hub._fanout._next_flush - world.clock.time()
+    assert rest >= 3  # a second for each turn
     monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
     arrive(hub, "cy")
-    await world.clock.advance(3 * spent - 0.1)
+    await world.clock.advance(rest - 0.1)
     assert users() == []
     await world.clock.advance(0.11)
     assert users() == ["cy"]
@@ -164,13 +164,39 @@ async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_m
     arrive(hub, "ann")
     await world.clock.advance(0.1)
     assert min(len(tab.take()) for tab in tabs) > 0
-    spent = hub._fanout._flushed.spent_on_count
-    assert spent >= 5  # a second of the processor for each frame, at least
+    rest = hub._fanout._next_count - world.clock.time()
+    assert rest >= 20 * 5  # a second of the processor for each frame, at least
     arrive(hub, "cy")
-    await world.clock.advance(20 * spent - 1)
+    await world.clock.advance(rest - 1)
     assert not any("online" in message for tab in tabs for message in tab.take())
     await world.clock.advance(2)
     assert [tab.take("update")[-1]["online"] for tab in tabs] == [7] * 5
+
+
+async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, monkeypatch):
+    hub = await world.node()
+    bob = await world.tab(hub, "bob")
+    await bob.say('{"type":"watch","users":["ann"]}')
+    others = [await world.tab(hub, f"w{number}") for number in range(100)]
+    await world.clock.advance(10)
+    for tab in (bob, *others):
+        tab.take()
+    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)  # a turn of the loop for each frame
+    arrive(hub, "somebody else")
+    while not (told := others[0].take()):
+        await asyncio.sleep(0)
+    assert told == [{"type": "update", "online": 102}]
+    arrive(hub, "ann")
+    while not [message for message in bob.take() if "users" in message]:
+        await asyncio.sleep(0)
+    assert others[-1].take() == []  # it is not its turn yet
+    while not (told := others[-1].take()):
+        await asyncio.sleep(0)
+    assert told == [{"type": "update", "online": 102}]
+    monkeypatch.setattr(fanout, "YIELD_AFTER", 1)
+    await world.clock.advance(2)
+    assert [tab.take()[-1] for tab in others] == [{"type": "update", "online": 103}] * 100
 
 
 async def test_a_page_stays_in_name_order_and_within_its_limit(world: World):

@@ -6,7 +6,7 @@ the loop. After a flush of changes the next waits for a tick, or for three times
 took if that was longer: fan-out never has more than about a quarter of the process.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
-than a twentieth of the process, and no change waits for the tick after them.
+than a twentieth of the process, and no change waits for them. They go out beside the flushes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,12 @@ class Fanout:
         self._timer_due = 0.0
         self._next_flush = clock.time()
         self._next_count = clock.time()
-        self._sending: Iterator[None] | None = None
-        self._flushed = _Flushed()
+        self._sending: _Sending | None = None
+        self._counting: _Sending | None = None
         self.online = 0
         """The figure for the online count that everybody has been told, but for these."""
         self._told_otherwise: dict[Connection, int] = {}
-        self._told_already: frozenset[Connection] = frozenset()
+        self._told_changes = False
         # Until somebody knows who is online, nothing is said of it: neither a status nor the count.
         self._knows = False
         self._away = False
@@ -139,7 +139,7 @@ class Fanout:
     def stop(self) -> None:
         """Flush no more."""
         self._cancel_timer()
-        self._sending = None
+        self._sending = self._counting = None
         self._next_flush = float("inf")
 
     def _tell_whether_degraded(self, was: bool) -> None:
@@ -159,8 +159,8 @@ class Fanout:
             return None
         if self._views.marked or self._all_untold or self._notice_untold:
             return self._next_flush
-        if not self._counts:
-            return None
+        if not self._counts or self._counting is not None:
+            return None  # the end of a count looks again
         if self._told_otherwise or shown(self._replica.count(SITE), self.online) != self.online:
             return max(self._next_flush, self._next_count)
         return None
@@ -175,32 +175,56 @@ class Fanout:
             self._timer = None
 
     def _flush(self) -> None:
-        self._flushed = _Flushed()
-        self._sending = self._publish_and_send()
-        self._go_on()
+        self._told_changes = False
+        self._sending = _Sending(self._publish_and_send(), self._end_flush)
+        self._go_on(self._sending)
+
+    def _end_flush(self, sent: _Sending) -> None:
+        self._sending = None
+        # What told nobody anything was no flush that others would have to wait for.
+        rest = max(self._policy.tick, REST * sent.spent) if self._told_changes else sent.spent
+        self._next_flush = self._clock.time() + rest
+        self.flush_soon()
 
     def _publish_and_send(self) -> Iterator[None]:
         # What is marked from here on may have to wait for the next flush, and so has this.
         all_well = self._notice_untold and not self.degraded
-        try:
-            if self._notice_untold and self.degraded:
-                yield from self._tell_state()
-            counting = all_well or self._clock.time() >= self._next_count
-            for delivery in self._deliveries(self._count_to_tell() if counting else UNSET):
-                if delivery is None:
-                    yield
-                else:
-                    yield from self._deliver(*delivery)
-            if counting:
-                yield from self._set_right()
-            # Last: that all is well is true of who has the statuses.
-            if all_well:
-                yield from self._tell_state()
-        except Exception:
-            # What was not told of this flush is lost, but not the next flush.
-            logger.exception("a flush failed")
-        finally:
-            self._told_already = frozenset()
+        if self._notice_untold and self.degraded:
+            yield from self._tell_state()
+        counting = self._counting is None and (all_well or self._clock.time() >= self._next_count)
+        online, already = self._count_to_tell() if counting else (UNSET, frozenset[Connection]())
+        count_alone: list[View | DirectoryWindow] = []
+        for delivery in self._deliveries(online):
+            if delivery is None:
+                yield
+            elif delivery.message == Update(online):
+                count_alone.append(delivery.to)
+            else:
+                self._told_changes = True
+                yield from self._deliver(*delivery)
+        if online is not UNSET or (counting and self._told_otherwise):
+            self._counting = _Sending(self._tell_count(count_alone, already), self._end_count)
+            asyncio.get_running_loop().call_soon(self._go_on, self._counting)
+        # Last: that all is well is true of who has the statuses.
+        if all_well:
+            yield from self._tell_state()
+
+    def _tell_count(
+        self, views: Iterable[View | DirectoryWindow], already: frozenset[Connection]
+    ) -> Iterator[None]:
+        message = Update(self.online)
+        for view in views:
+            yield from self._deliver(message, view, but=already)
+        # Who has come meanwhile, and was told another figure than everybody.
+        watchers = [each for each in self._told_otherwise if each.view is not None]
+        self._told_otherwise.clear()
+        yield from self._offer_all(message, Kind.UPDATE, watchers)
+
+    def _end_count(self, sent: _Sending) -> None:
+        self._counting = None
+        rest = max(self._policy.count_interval, COUNT_REST * sent.worked)
+        self._next_count = self._clock.time() + rest
+        self.flush_soon()
 
     def _deliveries(self, online: int | UnsetType) -> Iterator[Delivery | None]:
         changes = self._views.publish(online)
@@ -217,39 +241,33 @@ class Fanout:
         self._notice_untold = False
         yield from self._offer_all(self._notice(), Kind.NOTICE, list(self._views.watchers()))
 
-    def _count_to_tell(self) -> int | UnsetType:
+    def _count_to_tell(self) -> tuple[int | UnsetType, frozenset[Connection]]:
+        """Return the figure that everybody is to be told now, if it is another, and who knows it already.
+
+        Who has come since the last was told this figure with the welcome: for them it is nothing new.
+        """
         figure = shown(self._replica.count(SITE), self.online)
         if figure == self.online or not self._counts:
-            return UNSET
+            return UNSET, frozenset()
         self.online = figure
-        # Who has come since was told this figure with the welcome: for them it is nothing new.
-        self._told_already = frozenset(
-            connection for connection, told in self._told_otherwise.items() if told == figure
-        )
+        already = (connection for connection, told in self._told_otherwise.items() if told == figure)
+        known_to = frozenset(already)
         self._told_otherwise.clear()
-        self._flushed.counted = True
-        return figure
+        return figure, known_to
 
-    def _set_right(self) -> Iterator[None]:
-        """Tell the count to those who were told another than everybody."""
-        if self._told_otherwise:
-            watchers = [each for each in self._told_otherwise if each.view is not None]
-            self._told_otherwise.clear()
-            self._flushed.note(len(watchers), count_alone=True)
-            yield from self._offer_all(Update(self.online), Kind.UPDATE, watchers)
-
-    def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
+    def _deliver(
+        self,
+        message: Update | Directory,
+        target: View | DirectoryWindow,
+        but: Collection[Connection] = (),
+    ) -> Iterator[None]:
         connections: list[Any] = self._views.to(target)
         kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
-        count_alone = message == Update(self.online)
-        if count_alone and self._told_already:
-            connections = [connection for connection in connections if connection not in self._told_already]
-        self._flushed.note(len(connections), count_alone)
         encoded = frame(encode(message))
         # This loop runs once for each frame that goes out.
         for connection in connections:
             # Whoever moved on while the loop had its turn has been told the full state since.
-            if connection.view is target or connection.directory is target:
+            if (connection.view is target or connection.directory is target) and connection not in but:
                 connection.offer(encoded, kind)
                 yield
 
@@ -259,59 +277,38 @@ class Fanout:
             _connection(watcher).offer(encoded, kind)
             yield
 
-    def _go_on(self) -> None:
-        """Publish and send for a while; then let the loop have a turn, or end the flush."""
-        if self._sending is None:
+    def _go_on(self, sending: _Sending) -> None:
+        """Publish and send for a while; then let the loop have a turn, or end."""
+        if sending is not self._sending and sending is not self._counting:
             return  # stopped meanwhile
-        flushed, began, worked = self._flushed, time.perf_counter(), time.thread_time()
+        began, worked = time.perf_counter(), time.thread_time()
         done = True
-        for _ in self._sending:
-            if time.perf_counter() - began > YIELD_AFTER:
-                done = False
-                break
-        flushed.spent += time.perf_counter() - began
-        flushed.worked += time.thread_time() - worked
-        if not done:
-            asyncio.get_running_loop().call_soon(self._go_on)
-            return
-        self._sending = None
-        now = self._clock.time()
-        # A tick gathers changes: none has to wait for it after the count alone, or nothing, was told.
-        tick = self._policy.tick if flushed.changes else 0.0
-        rest = max(tick, REST * flushed.spent) if flushed.frames else flushed.spent
-        self._next_flush = now + rest
-        if flushed.counted:
-            self._next_count = now + max(self._policy.count_interval, COUNT_REST * flushed.spent_on_count)
-        self.flush_soon()
+        try:
+            for _ in sending.steps:
+                if time.perf_counter() - began > YIELD_AFTER:
+                    done = False
+                    break
+        except Exception:
+            # What was not told of it is lost, but not what comes next.
+            logger.exception("a flush failed")
+        sending.spent += time.perf_counter() - began
+        sending.worked += time.thread_time() - worked
+        if done:
+            sending.end(sending)
+        else:
+            asyncio.get_running_loop().call_soon(self._go_on, sending)
 
 
-@dataclass(slots=True)
-class _Flushed:
-    """What a flush has done so far."""
+@dataclass(slots=True, eq=False)
+class _Sending:
+    """A flush, or a count, that is on its way out."""
 
+    steps: Iterator[None]
+    end: Callable[[_Sending], None]
     spent: float = 0.0
-    """Seconds."""
+    """Seconds so far."""
     worked: float = 0.0
     """Seconds of the processor."""
-    frames: int = 0
-    counts: int = 0
-    """Frames of them that are about the online count alone."""
-    counted: bool = False
-
-    @property
-    def changes(self) -> int:
-        """Frames about more than the online count."""
-        return self.frames - self.counts
-
-    def note(self, frames: int, count_alone: bool) -> None:
-        self.frames += frames
-        if count_alone:
-            self.counts += frames
-            self.counted = True
-
-    @property
-    def spent_on_count(self) -> float:
-        return self.worked * self.counts / self.frames if self.frames else 0.0
 
 
 def _connection(watcher: Any) -> Connection:

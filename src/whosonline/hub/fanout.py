@@ -176,7 +176,7 @@ class Fanout:
 
     def _flush(self) -> None:
         self._told_changes = False
-        self._sending = _Sending(self._publish_and_send(), self._end_flush)
+        self._sending = _Sending(self._publish_and_send(), self._end_flush, self._clock.time())
         self._go_on(self._sending)
 
     def _end_flush(self, sent: _Sending) -> None:
@@ -203,7 +203,8 @@ class Fanout:
                 self._told_changes = True
                 yield from self._deliver(*delivery)
         if online is not UNSET or (counting and self._told_otherwise):
-            self._counting = _Sending(self._tell_count(count_alone, already), self._end_count)
+            steps = self._tell_count(count_alone, already)
+            self._counting = _Sending(steps, self._end_count, self._clock.time())
             asyncio.get_running_loop().call_soon(self._go_on, self._counting)
         # Last: that all is well is true of who has the statuses.
         if all_well:
@@ -222,8 +223,8 @@ class Fanout:
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None
-        rest = max(self._policy.count_interval, COUNT_REST * sent.worked)
-        self._next_count = self._clock.time() + rest
+        rest = self._clock.time() + COUNT_REST * sent.worked
+        self._next_count = max(sent.began + self._policy.count_interval, rest)
         self.flush_soon()
 
     def _deliveries(self, online: int | UnsetType) -> Iterator[Delivery | None]:
@@ -305,6 +306,8 @@ class _Sending:
 
     steps: Iterator[None]
     end: Callable[[_Sending], None]
+    began: float
+    """By the hub's clock."""
     spent: float = 0.0
     """Seconds so far."""
     worked: float = 0.0

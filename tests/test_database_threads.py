@@ -159,6 +159,8 @@ def test_there_are_as_many_threads_as_questions_and_no_more_than_allowed(two: Da
 
 def test_two_who_ask_at_once_where_one_thread_is_idle_are_not_left_to_that_one(two: DatabaseThreads) -> None:
     ask(two)
+    while not two._idle:
+        pass  # in a moment it is
     both = threading.Barrier(2)
     with two._changed:  # which the idle thread needs, to begin
         answers: list[Future[Any]] = [two.submit(both.wait, 10) for _ in range(2)]
@@ -197,7 +199,10 @@ def test_a_thread_that_cannot_begin_is_told_of_and_tried_again(
     assert second.result(10) == 0
 
 
-def test_whoever_is_shut_down_leaves_at_once_and_answers_nobody_more(one: DatabaseThreads) -> None:
+def test_whoever_is_shut_down_leaves_at_once_and_answers_nobody_more(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_threads, "LEAVING", 60.0)
     asked = ask(one)
     one.shutdown()
     assert not asked.thread.is_alive()

@@ -27,7 +27,7 @@ LATEST = 600.0
 """Seconds until the run is given up."""
 
 SETTLED = 30.0
-"""Seconds after the last frame within which all must be seen again."""
+"""Seconds of quiet within which all must be seen again."""
 
 BETWEEN = 4
 """Times the quiet before a storm: a browser that was connected for 5 s comes back with its shortest delay."""
@@ -42,7 +42,7 @@ class Storm(NamedTuple):
     flaps: int
     """Times that somebody was seen to go or to come who was only returning."""
     late: float
-    """Seconds that it took, after the last frame, until all were seen again; 0 as a rule."""
+    """Seconds from when no frame came any more until all were seen again; 0 as a rule."""
 
 
 def storm(run: Run) -> None:
@@ -70,7 +70,7 @@ def _judged(storms: Sequence[Storm], goal: float | None = GOAL) -> tuple[str, bo
     text += f"; {refused:,} attempts refused" if refused else ""
     text += f"; {flaps:,} times somebody was seen to go or come" if flaps else ""
     late = max(storm.late for storm in storms)
-    text += f"; all seen again {late:.1f} s after the last frame" if late else ""
+    text += f"; all seen again {late:.1f} s after it was quiet" if late else ""
     return text, not refused and not flaps and (goal is None or max(took) <= goal)
 
 
@@ -136,10 +136,10 @@ def _end(run: Run, site: Site, load: Load, seconds: float) -> Storm:
         missing = sum(load.ledger("places_offline"))
         if not missing and online == stats.open:
             break
-        late = time.monotonic() - quiet
         if late > SETTLED:
             unseen = f"{missing:,} of those who are back are not seen, {online:,} are online"
             raise BenchError(f"{unseen}; {told(stats)}")
         time.sleep(0.5)
+        late = time.monotonic() - quiet
     load.returning(False)
     return Storm(seconds, stats.refused.total(), load.seen(), late)

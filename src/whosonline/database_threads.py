@@ -87,13 +87,14 @@ class DatabaseThreads(Executor):
             self._threads.add(thread)
 
     def _work(self) -> None:
-        until = time.monotonic() + OLDEST
+        opened = time.monotonic()
         while (question := self._next()) is not None:
-            _answer(*question, until)
+            old = time.monotonic() - opened >= OLDEST
+            _answer(*question, keep=not old)
             del question  # while it waits for the next
-            if time.monotonic() >= until:  # and so they were closed
-                until = time.monotonic() + OLDEST
-        _close_all()
+            if old:
+                opened = time.monotonic()
+        _tend_connections(keep=False)
 
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         """Return the next question; None, and count the thread out, if none comes for a while."""
@@ -107,14 +108,14 @@ class DatabaseThreads(Executor):
             return None
 
 
-def _answer(answer: Future[Any], ask: Callable[[], Any], until: float) -> None:
+def _answer(answer: Future[Any], ask: Callable[[], Any], *, keep: bool) -> None:
     if not answer.set_running_or_notify_cancel():
         return
     try:
         try:
             found = ask()
         finally:
-            _tend_connections(until)
+            _tend_connections(keep)
     except BaseException as error:
         # It is the asker's, who waits for it; a thread has nobody else to tell.
         answer.set_exception(error)
@@ -124,22 +125,14 @@ def _answer(answer: Future[Any], ask: Callable[[], Any], until: float) -> None:
         del answer  # else the error's traceback holds it, and it the error
 
 
-def _tend_connections(until: float) -> None:
-    """Do with this thread's connections what Django does after a request, but for how old they may be."""
+def _tend_connections(keep: bool) -> None:
+    """Close this thread's connections; or else, but for their age, do what Django does after a request."""
     for connection in connections.all(initialized_only=True):
         try:
-            if connection.settings_dict["OPTIONS"].get("pool"):
+            if not keep or connection.settings_dict["OPTIONS"].get("pool"):
                 connection.close()
             else:
-                connection.close_at = until
+                connection.close_at = None
                 connection.close_if_unusable_or_obsolete()
-        except Exception:
-            logger.exception("a connection to the database %r could not be closed", connection.alias)
-
-
-def _close_all() -> None:
-    for connection in connections.all(initialized_only=True):
-        try:
-            connection.close()
         except Exception:
             logger.exception("a connection to the database %r could not be closed", connection.alias)

@@ -113,7 +113,8 @@ def get_hub() -> Hub:
     """
     loop = asyncio.get_running_loop()
     if _Running.hub is None or _Running.loop is not loop:
-        _end_threads(wait=False)
+        for each in _Running.threads:
+            each.shutdown(wait=False)
         # A write that waits for a lock holds up no page, and nothing holds up a handshake.
         _Running.threads = DatabaseThreads("whosonline-hub", 2), DatabaseThreads("whosonline-handshake", 1)
         _Running.hub = Hub(new_store(), _site(*_Running.threads), _fitting(get_settings().policy))
@@ -138,15 +139,12 @@ async def send_away() -> None:
 async def stop_hub() -> None:
     """End the hub of the running loop, if there is one."""
     hub, _Running.hub = _Running.hub, None
-    if hub is not None and _Running.loop is asyncio.get_running_loop():
-        await hub.stop()
-        _end_threads(wait=True)
-
-
-def _end_threads(*, wait: bool) -> None:
     threads, _Running.threads = _Running.threads, ()
-    for each in threads:
-        each.shutdown(wait)
+    try:
+        if hub is not None and _Running.loop is asyncio.get_running_loop():
+            await hub.stop()
+    finally:
+        await asyncio.gather(*(asyncio.to_thread(each.shutdown) for each in threads))
 
 
 def _site(for_lists: DatabaseThreads, for_handshakes: DatabaseThreads) -> Site:

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 from whosonline.core.entries import Profile
 from whosonline.core.statuses import SITE
+from whosonline.core.wire import Watch
 from whosonline.hub import fanout
 from whosonline.hub.directories import DirectoryLoader
-from whosonline.testing.clock import settle
+from whosonline.testing.clock import TURNS, settle
 
 from .conftest import Tab, World
 
@@ -183,20 +184,112 @@ async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, mon
         tab.take()
     monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
     monkeypatch.setattr(fanout, "YIELD_AFTER", -1)  # a turn of the loop for each frame
-    arrive(hub, "somebody else")
-    while not (told := others[0].take()):
-        await asyncio.sleep(0)
-    assert told == [{"type": "update", "online": 102}]
-    arrive(hub, "ann")
-    while not [message for message in bob.take() if "users" in message]:
-        await asyncio.sleep(0)
-    assert others[-1].take() == []  # it is not its turn yet
-    while not (told := others[-1].take()):
-        await asyncio.sleep(0)
-    assert told == [{"type": "update", "online": 102}]
+    async with asyncio.timeout(10):
+        arrive(hub, "somebody else")
+        while not (told := others[0].take()):
+            await asyncio.sleep(0)
+        assert told == [{"type": "update", "online": 102}]
+        arrive(hub, "ann")
+        while not [message for message in bob.take() if "users" in message]:
+            await asyncio.sleep(0)
+        assert others[-1].take() == []  # it is not its turn yet
+        while not (told := others[-1].take()):
+            await asyncio.sleep(0)
+        assert told == [{"type": "update", "online": 102}]
     monkeypatch.setattr(fanout, "YIELD_AFTER", 1)
     await world.clock.advance(2)
     assert [tab.take()[-1] for tab in others] == [{"type": "update", "online": 103}] * 100
+
+
+async def test_the_count_is_told_a_second_after_it_was_told_last_began(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    hub = await world.node()
+    others = [await world.tab(hub, f"w{number}") for number in range(2 * TURNS)]
+    await world.clock.advance(10)
+    for tab in others:
+        tab.take()
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    arrive(hub, "ann")
+    await settle()  # which is too short for all to be told
+    await world.clock.advance(0.5)
+    await world.clock.advance(0.4)
+    assert [tab.take()[-1]["online"] for tab in others] == [len(others) + 1] * len(others)
+    arrive(hub, "cy")
+    await settle()
+    assert others[0].take() == []
+    await world.clock.advance(0.1)
+    assert [message["online"] for message in others[0].take()] == [len(others) + 2]
+
+
+async def test_who_is_told_the_full_state_while_the_count_is_told_ends_with_the_right_one(
+    world: World, monkeypatch
+):
+    hub = await world.node()
+    others = [await world.tab(hub, f"w{number}") for number in range(20)]
+    await world.clock.advance(10)
+    monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
+    for tab in others:
+        tab.take()
+    arrive(hub, "ann")
+    async with asyncio.timeout(10):
+        while not others[0].take():
+            await asyncio.sleep(0)
+        # They come amid the count, and are told more than it says; so at its end they are told what it says.
+        tabs = [arrive(hub, f"x{number}") for number in range(10)]
+        told = [tab.take()[-1]["online"] for tab in tabs]
+        assert min(told) > 21
+        while not tabs[0].take():
+            await asyncio.sleep(0)
+    assert tabs[-1].take() == []  # it is not its turn yet
+    hub.handle(tabs[-1].connection, Watch(users=["zoe"]))
+    assert tabs[-1].take()[-1]["online"] == hub.replica.count(SITE) == 31
+    monkeypatch.setattr(fanout, "YIELD_AFTER", 1)
+    await world.clock.advance(2)
+    assert [tab.take()[-1]["online"] for tab in tabs] == [31] * 10
+
+
+async def test_a_count_that_could_not_be_told_is_told_to_all_anew(world: World, monkeypatch, caplog):
+    hub = await world.node()
+    tabs = [await world.tab(hub, user) for user in ("bob", "eve", "cy")]
+    await world.clock.advance(10)
+    for tab in tabs:
+        tab.take()
+    with monkeypatch.context() as patched:
+        patched.setattr(fanout, "encode", lambda message: 1 / 0)
+        world.sync.touch("ann", Profile("ann", "Ann"), "s", 100)
+        await settle()
+    assert "a flush failed" in caplog.text
+    assert [tab.take() for tab in tabs] == [[]] * 3
+    await world.clock.advance(2)
+    assert [tab.take() for tab in tabs] == [[{"type": "update", "online": 4}]] * 3
+
+
+async def test_a_flush_that_fails_again_and_again_leaves_the_process_to_others(
+    world: World, monkeypatch, caplog
+):
+    hub = await world.node()
+    await world.tab(hub, "bob")
+    await world.clock.advance(10)
+    monkeypatch.setattr(hub._views, "publish", lambda online: 1 / 0)
+    arrive(hub, "ann")
+    await world.clock.advance(0.95)
+    assert 1 < len(caplog.records) <= 10  # once a tick
+
+
+async def test_all_is_well_is_told_after_the_count(world: World):
+    hub = await world.node()
+    tabs = [await world.tab(hub, user) for user in ("bob", "eve")]
+    await world.clock.advance(10)
+    hub.on_degraded(True)
+    await settle()
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 100)
+    for tab in tabs:
+        tab.take()
+    hub.on_degraded(False)
+    await world.clock.advance(1)
+    for tab in tabs:
+        told = [message for message in tab.take() if message["type"] != "resume"]
+        assert told == [{"type": "update", "online": 3}, {"type": "notice", "state": "ok"}]
 
 
 async def test_a_page_stays_in_name_order_and_within_its_limit(world: World):

@@ -141,6 +141,24 @@ async def test_who_asks_for_many_does_not_have_others_wait_for_all_of_them(world
     assert world.people.queries == ["last seen"] * 3
 
 
+async def test_who_waits_behind_a_look_up_that_fails_waits_for_no_further_one(world: World):
+    asked, go_on = list[int](), asyncio.Event()
+
+    async def load(users: list[str]) -> dict[str, int]:
+        asked.append(len(users))
+        await go_on.wait()
+        raise OSError
+
+    hub = await world.node()
+    hub._last_seen._load = load
+    users = [[f"{number}-{each}" for each in range(last_seen.TOGETHER)] for number in range(3)]
+    waiting = [asyncio.create_task(hub._last_seen.learn(some)) for some in users]
+    await settle()
+    go_on.set()
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 10) == [False] * 3
+    assert asked == [last_seen.TOGETHER]
+
+
 async def test_a_hub_that_ends_amid_a_look_up_leaves_nobody_waiting(world: World):
     hub = await world.node()
     bob, eve = await world.tab(hub, "bob"), await world.tab(hub, "eve")

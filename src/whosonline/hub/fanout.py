@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,9 @@ YIELD_AFTER = 0.005
 REST = 3
 """The next flush rests for so many times as long as the last one took, if that is longer than a tick. Several
 processes share the cores of a machine, so that each must leave more than half of its time to all else."""
+
+UNSURE = -1
+"""Instead of the figure that everybody has been told, where nobody knows what they were told."""
 
 COUNT_REST = 20
 """The next count rests for so many times as long as the frames about the last one alone took."""
@@ -65,7 +68,7 @@ class Fanout:
         self._sending: _Sending | None = None
         self._counting: _Sending | None = None
         self.online = 0
-        """The figure for the online count that everybody has been told, but for these."""
+        """The figure for the online count that everybody has been told, or is being told, but for these."""
         self._told_otherwise: dict[Connection, int] = {}
         self._told_changes = False
         # Until somebody knows who is online, nothing is said of it: neither a status nor the count.
@@ -182,7 +185,8 @@ class Fanout:
     def _end_flush(self, sent: _Sending) -> None:
         self._sending = None
         # What told nobody anything was no flush that others would have to wait for.
-        rest = max(self._policy.tick, REST * sent.spent) if self._told_changes else sent.spent
+        waits = self._told_changes or sent.failed
+        rest = max(self._policy.tick, REST * sent.spent) if waits else sent.spent
         self._next_flush = self._clock.time() + rest
         self.flush_soon()
 
@@ -193,33 +197,45 @@ class Fanout:
             yield from self._tell_state()
         counting = self._counting is None and (all_well or self._clock.time() >= self._next_count)
         online, already = self._count_to_tell() if counting else (UNSET, frozenset[Connection]())
-        count_alone: list[View | DirectoryWindow] = []
+        count, count_alone = Update(online), list[View | DirectoryWindow]()
         for delivery in self._deliveries(online):
             if delivery is None:
                 yield
-            elif delivery.message == Update(online):
+            elif delivery.message == count:
                 count_alone.append(delivery.to)
+                yield
             else:
                 self._told_changes = True
                 yield from self._deliver(*delivery)
         if online is not UNSET or (counting and self._told_otherwise):
-            steps = self._tell_count(count_alone, already)
-            self._counting = _Sending(steps, self._end_count, self._clock.time())
-            asyncio.get_running_loop().call_soon(self._go_on, self._counting)
-        # Last: that all is well is true of who has the statuses.
+            began = self._clock.time()
+            steps = self._tell_count(Update(self.online), count_alone, already)
+            if all_well:
+                yield from steps
+                self._next_count = began + self._policy.count_interval
+            else:
+                self._counting = _Sending(steps, self._end_count, began)
+                asyncio.get_running_loop().call_soon(self._go_on, self._counting)
+        # Last: that all is well is true of who has the statuses, and the count.
         if all_well:
             yield from self._tell_state()
 
     def _tell_count(
-        self, views: Iterable[View | DirectoryWindow], already: frozenset[Connection]
+        self, message: Update, views: Iterable[View | DirectoryWindow], already: frozenset[Connection]
     ) -> Iterator[None]:
-        message = Update(self.online)
+        encoded = frame(encode(message))
         for view in views:
-            yield from self._deliver(message, view, but=already)
-        # Who has come meanwhile, and was told another figure than everybody.
-        watchers = [each for each in self._told_otherwise if each.view is not None]
-        self._told_otherwise.clear()
-        yield from self._offer_all(message, Kind.UPDATE, watchers)
+            for watcher in self._views.to(view):
+                if watcher.view is view and watcher not in already:
+                    _connection(watcher).offer(encoded, Kind.UPDATE)
+                    yield
+            yield
+        # Who has come meanwhile, and was told another figure than everybody. Each is taken out when told, and
+        # not before: whoever is told the full state until then knows better, and is noted again.
+        for connection in list(self._told_otherwise):
+            if self._told_otherwise.pop(connection, None) is not None:
+                connection.offer(encoded, Kind.UPDATE)
+                yield
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None
@@ -233,10 +249,10 @@ class Fanout:
             yield from changes
             return
         # Those who came before anything was known have no state yet that could change.
-        self._all_untold = False
         for change in changes:
             yield change if change is None or isinstance(change.message, Directory) else None
-        yield from self._views.everything(self.online if self._counts else UNSET)
+        yield from self._views.everything(self.online if self._counts and self.online >= 0 else UNSET)
+        self._all_untold = False
 
     def _tell_state(self) -> Iterator[None]:
         self._notice_untold = False
@@ -256,19 +272,14 @@ class Fanout:
         self._told_otherwise.clear()
         return figure, known_to
 
-    def _deliver(
-        self,
-        message: Update | Directory,
-        target: View | DirectoryWindow,
-        but: Collection[Connection] = (),
-    ) -> Iterator[None]:
+    def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
         connections: list[Any] = self._views.to(target)
         kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
         encoded = frame(encode(message))
         # This loop runs once for each frame that goes out.
         for connection in connections:
             # Whoever moved on while the loop had its turn has been told the full state since.
-            if (connection.view is target or connection.directory is target) and connection not in but:
+            if connection.view is target or connection.directory is target:
                 connection.offer(encoded, kind)
                 yield
 
@@ -290,8 +301,11 @@ class Fanout:
                     done = False
                     break
         except Exception:
-            # What was not told of it is lost, but not what comes next.
+            # What was not told of changes is lost, but not what comes next; the count is told anew.
             logger.exception("a flush failed")
+            sending.failed = True
+            self.online = UNSURE
+            self._told_otherwise.clear()
         sending.spent += time.perf_counter() - began
         sending.worked += time.thread_time() - worked
         if done:
@@ -312,6 +326,7 @@ class _Sending:
     """Seconds so far."""
     worked: float = 0.0
     """Seconds of the processor."""
+    failed: bool = False
 
 
 def _connection(watcher: Any) -> Connection:

@@ -55,6 +55,7 @@ class LastSeen:
         # What is to be asked next: of whom, and whether there was an answer.
         self._questions: deque[tuple[set[str], asyncio.Future[bool]]] = deque()
         self._asking: asyncio.Task[None] | None = None
+        self._stopped = False
         self._unsaved: dict[str, int] = {}
         self._saving: asyncio.Task[None] | None = None
 
@@ -85,6 +86,8 @@ class LastSeen:
 
         Return whether there was an answer.
         """
+        if self._stopped:
+            return False
         if not self._questions or len(self._questions[-1][0]) + len(unknown) > TOGETHER:
             self._questions.append((set(), asyncio.get_running_loop().create_future()))
         users, answered = self._questions[-1]
@@ -102,12 +105,17 @@ class LastSeen:
                     good = await self._look_up([user for user in users if user not in self._known])
                 finally:
                     answered.set_result(good)
+                if not good:
+                    self._give_up()  # the others would wait for nothing
                 if not self._questions:
                     await self._clock.sleep(GATHER)
         finally:
             self._asking = None
-            while self._questions:
-                self._questions.popleft()[1].set_result(False)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        while self._questions:
+            self._questions.popleft()[1].set_result(False)
 
     async def _look_up(self, users: list[str]) -> bool:
         try:
@@ -134,6 +142,7 @@ class LastSeen:
 
     async def stop(self, present: Iterable[str]) -> None:
         """Write down what is left, and those who are present: if the store ends too, nobody else will."""
+        self._stopped = True
         running = [task for task in (self._asking, self._saving) if task is not None]
         for task in running:
             task.cancel()

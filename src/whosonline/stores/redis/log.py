@@ -14,7 +14,7 @@ from .calls import Calls, RawEntry
 
 GATHER = 0.005
 """Seconds for each entry that was read, in which more are gathered for the next read: where much happens
-many entries cost few reads. Who looks on loses little by it: fan-out waits for its tick, which is longer."""
+many entries cost few reads. Who looks on loses little by it: fan-out waits for its tick, which is as long."""
 
 LONGEST_GATHER = 0.1
 """Seconds: a tick."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import CharField
 
 from whosonline import last_seen
 
@@ -36,6 +37,11 @@ def test_only_the_plain_spelling_of_an_id_is_one(id):
     User.objects.create(username="ann", pk=7)
     assert last_seen.to_keys([id, "7"]) == [7]
     assert last_seen.load([id]) == {}
+
+
+def test_a_text_that_postgresql_refuses_is_nobody_s_id(monkeypatch):
+    monkeypatch.setattr(User._meta, "pk", CharField())
+    assert last_seen.to_keys(["ann", "a\0"]) == ["ann"]
 
 
 def test_many_users_are_saved_in_few_queries(django_assert_max_num_queries):

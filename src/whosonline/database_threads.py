@@ -27,7 +27,7 @@ IDLE = 0.25
 """Seconds after the last question at which a thread ends, and closes its connections."""
 
 OLDEST = 60.0
-"""Seconds for which a connection is used at most: so a database that moves is followed."""
+"""Seconds after which a connection is used once more and closed: so a database that moves is followed."""
 
 LEAVING = 1.0
 """Seconds that :meth:`DatabaseThreads.shutdown` waits at most for what is still being asked."""

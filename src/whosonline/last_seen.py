@@ -61,5 +61,7 @@ def to_keys(users: Iterable[str]) -> list[Any]:
 
 
 def _storable(key: object) -> bool:
-    """Return whether the database can compare with this: SQLite refuses integers past 64 bits."""
+    """Return whether the database can compare with this: PostgreSQL refuses NUL, SQLite more than 64 bits."""
+    if isinstance(key, str):
+        return "\0" not in key
     return not isinstance(key, int) or -(2**63) <= key < 2**63

@@ -139,10 +139,11 @@ async def send_away() -> None:
 async def stop_hub() -> None:
     """End the hub of the running loop, if there is one."""
     hub, _Running.hub = _Running.hub, None
+    if hub is None or _Running.loop is not asyncio.get_running_loop():
+        return
     threads, _Running.threads = _Running.threads, ()
     try:
-        if hub is not None and _Running.loop is asyncio.get_running_loop():
-            await hub.stop()
+        await hub.stop()
     finally:
         await asyncio.gather(*(asyncio.to_thread(each.shutdown) for each in threads))
 

@@ -6,7 +6,8 @@ the loop. After a flush of changes the next waits for a tick, or for three times
 took if that was longer: fan-out never has more than about a quarter of the process.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
-than a twentieth of the process, and no change waits for them. They go out beside the flushes.
+than a twentieth of the process, and no change waits for them. They go out beside the flushes, but for the one
+after an outage, which goes before the news that all is well.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class Fanout:
         """The figure for the online count that everybody has been told, or is being told, but for these."""
         self._told_otherwise: dict[Connection, int] = {}
         self._told_changes = False
+        self._failed = False
+        """Whether the last flush did."""
         # Until somebody knows who is online, nothing is said of it: neither a status nor the count.
         self._knows = False
         self._away = False
@@ -185,6 +188,7 @@ class Fanout:
     def _end_flush(self, sent: _Sending) -> None:
         self._sending = None
         # What told nobody anything was no flush that others would have to wait for.
+        self._failed = sent.failed
         waits = self._told_changes or sent.failed
         rest = max(self._policy.tick, REST * sent.spent) if waits else sent.spent
         self._next_flush = self._clock.time() + rest
@@ -195,6 +199,9 @@ class Fanout:
         all_well = self._notice_untold and not self.degraded
         if self._notice_untold and self.degraded:
             yield from self._tell_state()
+        if all_well and self._counting is not None:
+            steps, self._counting = self._counting.steps, None
+            yield from steps  # "all is well" must not overtake it
         counting = self._counting is None and (all_well or self._clock.time() >= self._next_count)
         online, already = self._count_to_tell() if counting else (UNSET, frozenset[Connection]())
         count, count_alone = Update(online), list[View | DirectoryWindow]()
@@ -243,16 +250,27 @@ class Fanout:
         self._next_count = max(sent.began + self._policy.count_interval, rest)
         self.flush_soon()
 
+    def _tell_anew(self) -> None:
+        """Tell everybody everything, since nobody knows what was told before a failure.
+
+        Once: what cannot be told at all must not be tried for ever. The count of which that is true would be.
+        """
+        self.online = UNSURE
+        self._told_otherwise.clear()
+        if not self._failed:
+            self._notice_untold = self._all_untold = self._anybody()
+        self._failed = True
+
     def _deliveries(self, online: int | UnsetType) -> Iterator[Delivery | None]:
         changes = self._views.publish(online)
         if not self._all_untold:
             yield from changes
             return
         # Those who came before anything was known have no state yet that could change.
+        self._all_untold = False
         for change in changes:
             yield change if change is None or isinstance(change.message, Directory) else None
         yield from self._views.everything(self.online if self._counts and self.online >= 0 else UNSET)
-        self._all_untold = False
 
     def _tell_state(self) -> Iterator[None]:
         self._notice_untold = False
@@ -301,11 +319,9 @@ class Fanout:
                     done = False
                     break
         except Exception:
-            # What was not told of changes is lost, but not what comes next; the count is told anew.
             logger.exception("a flush failed")
             sending.failed = True
-            self.online = UNSURE
-            self._told_otherwise.clear()
+            self._tell_anew()
         sending.spent += time.perf_counter() - began
         sending.worked += time.thread_time() - worked
         if done:

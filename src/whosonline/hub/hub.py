@@ -511,7 +511,7 @@ class Hub:
                 self._fanout.flush_soon()
                 if not answered:
                     await self._clock.sleep(RETRY)
-                    asked.clear()  # some may have been forgotten for a better reason since
+                    asked.clear()  # who was restored meanwhile is to be asked for again
         finally:
             connection.learning = False
 

@@ -147,6 +147,7 @@ class LastSeen:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        self._give_up()  # should it have ended before it began
         now = int(time.time())
         self._unsaved.update((user, now) for user in present)
         try:

@@ -310,8 +310,8 @@ async def test_all_is_well_does_not_overtake_a_count_that_is_being_told(world: W
         while not tabs[0].take():
             await asyncio.sleep(0)
     assert tabs[-1].take() == []  # it is not its turn yet
-    hub.on_degraded(False)
     monkeypatch.setattr(fanout, "YIELD_AFTER", 1)
+    hub.on_degraded(False)
     await world.clock.advance(1)
     told = [message for message in tabs[-1].take() if message["type"] != "resume"]
     assert told == [{"type": "update", "online": 21}, {"type": "notice", "state": "ok"}]

@@ -17,6 +17,9 @@ from whosonline.testing.clock import TURNS, settle
 
 from .conftest import Tab, World
 
+NO_TIME_PASSES = SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0)
+"""Instead of the time module: however busy the machine is, a flush takes nothing."""
+
 
 def arrive(hub, user: str) -> Tab:
     tab = Tab(hub, user, f"session of {user}")
@@ -71,7 +74,7 @@ async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
 
 
 async def test_a_change_just_after_the_count_alone_was_told_waits_for_no_tick(world: World, monkeypatch):
-    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     hub = await world.node()
     tab = await world.tab(hub, "bob")
     await tab.say('{"type":"watch","users":["u0","u1"]}')
@@ -143,7 +146,7 @@ async def test_after_a_long_flush_the_next_rests_three_times_as_long_and_after_a
     assert users() == ["ann"]  # at once
     rest = hub._fanout._next_flush - world.clock.time()
     assert rest >= 3  # a second for each turn
-    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     arrive(hub, "cy")
     await world.clock.advance(rest - 0.1)
     assert users() == []
@@ -184,7 +187,7 @@ async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, mon
     await world.clock.advance(10)
     for tab in (bob, *others):
         tab.take()
-    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     monkeypatch.setattr(fanout, "YIELD_AFTER", -1)  # a turn of the loop for each frame
     async with asyncio.timeout(10):
         arrive(hub, "somebody else")
@@ -204,7 +207,7 @@ async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, mon
 
 
 async def test_the_count_is_told_a_second_after_it_was_told_last_began(world: World, monkeypatch):
-    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     hub = await world.node()
     others = [await world.tab(hub, f"w{number}") for number in range(2 * TURNS)]
     await world.clock.advance(10)
@@ -296,7 +299,7 @@ async def test_all_is_well_is_told_after_the_count(world: World):
 
 
 async def test_all_is_well_does_not_overtake_a_count_that_is_being_told(world: World, monkeypatch):
-    monkeypatch.setattr(fanout, "time", SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0))
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     hub = await world.node()
     tabs = [await world.tab(hub, f"w{number}") for number in range(20)]
     await world.clock.advance(10)

@@ -25,9 +25,9 @@ from ..core.counts import shown
 from ..core.policy import Policy
 from ..core.replica import Replica
 from ..core.statuses import SITE
-from ..core.views import Delivery, View, Views, Watcher
+from ..core.views import Delivery, View, Views
 from ..core.windows import DirectoryWindow
-from ..core.wire import Directory, Notice, ServerMessage, Update, encode
+from ..core.wire import Directory, Notice, Update, encode
 from .clock import Clock, Timer
 from .connection import Connection, Kind, frame
 
@@ -187,8 +187,8 @@ class Fanout:
 
     def _end_flush(self, sent: _Sending) -> None:
         self._sending = None
-        # What told nobody anything was no flush that others would have to wait for.
         self._failed = sent.failed
+        # What told nobody anything was no flush that others would have to wait for.
         waits = self._told_changes or sent.failed
         rest = max(self._policy.tick, REST * sent.spent) if waits else sent.spent
         self._next_flush = self._clock.time() + rest
@@ -274,7 +274,10 @@ class Fanout:
 
     def _tell_state(self) -> Iterator[None]:
         self._notice_untold = False
-        yield from self._offer_all(self._notice(), Kind.NOTICE, list(self._views.watchers()))
+        encoded = frame(encode(self._notice()))
+        for watcher in list(self._views.watchers()):
+            _connection(watcher).offer(encoded, Kind.NOTICE)
+            yield
 
     def _count_to_tell(self) -> tuple[int | UnsetType, frozenset[Connection]]:
         """Return the figure that everybody is to be told now, if it is another, and who knows it already.
@@ -285,10 +288,9 @@ class Fanout:
         if figure == self.online or not self._counts:
             return UNSET, frozenset()
         self.online = figure
-        already = (connection for connection, told in self._told_otherwise.items() if told == figure)
-        known_to = frozenset(already)
+        already = frozenset(each for each, told in self._told_otherwise.items() if told == figure)
         self._told_otherwise.clear()
-        return figure, known_to
+        return figure, already
 
     def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
         connections: list[Any] = self._views.to(target)
@@ -300,12 +302,6 @@ class Fanout:
             if connection.view is target or connection.directory is target:
                 connection.offer(encoded, kind)
                 yield
-
-    def _offer_all(self, message: ServerMessage, kind: Kind, watchers: Iterable[Watcher]) -> Iterator[None]:
-        encoded = frame(encode(message))
-        for watcher in watchers:
-            _connection(watcher).offer(encoded, kind)
-            yield
 
     def _go_on(self, sending: _Sending) -> None:
         """Publish and send for a while; then let the loop have a turn, or end."""

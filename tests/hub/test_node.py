@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from whosonline.core.entries import Listing, Profile, Report
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import CloseCode
-from whosonline.hub import node
 from whosonline.stores.base import Beat, Snapshot
 from whosonline.stores.errors import StoreUnavailable
 from whosonline.stores.memory import MemoryBackend, MemoryStore
@@ -346,18 +344,3 @@ async def test_who_lost_the_right_to_stay_while_the_store_was_away_is_closed_whe
     store.away = False
     await world.clock.advance(5)
     assert bob.socket.closed_with is CloseCode.NOT_LOGGED_IN
-
-
-async def test_a_node_ends_though_one_of_its_loops_has_lost_the_news_of_that(world: World, monkeypatch):
-    monkeypatch.setattr(node, "CANCEL_AGAIN", 0.01)
-
-    async def deaf() -> None:
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        await asyncio.Event().wait()
-
-    hub = await world.node()
-    hub._node._tasks.append(asyncio.create_task(deaf()))
-    await settle()
-    async with asyncio.timeout(10):
-        await hub.stop()

@@ -14,6 +14,7 @@ from whosonline.core.statuses import SITE, Status
 from whosonline.stores.base import Beat
 from whosonline.stores.errors import NodeExpelled, PositionGone, StoreUnavailable
 from whosonline.stores.redis import Address, RedisStore
+from whosonline.stores.redis.calls import Calls
 from whosonline.stores.redis.codec import pack_reports
 from whosonline.stores.redis.layout import Layout
 from whosonline.testing.contract.cluster import named, present, seen, told
@@ -106,6 +107,18 @@ async def test_a_reader_that_waits_learns_at_once_that_an_epoch_has_begun(
 
 async def _has_blocked(server: RedisServer) -> bool:
     return bool((await asyncio.to_thread(server.cli, "INFO", "clients"))["blocked_clients"])
+
+
+async def test_a_call_that_is_cancelled_ends_at_whatever_moment_of_it(server: RedisServer):
+    calls = Calls(Address.parse(server.url), Layout(), timeout=5.0)
+    for turns in range(30):
+        call = asyncio.create_task(calls.read(0, after=0, wait=0.1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await calls.close()
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(server: RedisServer, stores: list[RedisStore]):

@@ -39,10 +39,6 @@ LABEL = f"{socket.gethostname()}:{os.getpid()}"
 """What people know this process by."""
 
 
-CANCEL_AGAIN = 0.5
-"""Seconds after which a loop that has not ended is told so once more."""
-
-
 class NodeEvents(Protocol):
     """What the node tells its hub."""
 
@@ -101,13 +97,9 @@ class Node:
         """End all loops and leave the store; the users have the grace period to come back elsewhere."""
         if self._watch is not None:
             self._watch.cancel()
-        going = set(self._tasks)
-        while going:
-            # Again, if need be: one that comes just as the store's answer does was seen to get lost.
-            for task in going:
-                task.cancel()
-            ended, going = await asyncio.wait(going, timeout=CANCEL_AGAIN)
-            await asyncio.gather(*ended, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         try:
             async with asyncio.timeout(self._policy.beat):

@@ -89,9 +89,17 @@ class Calls:
     @asynccontextmanager
     async def _bounded(self, wait: float = 0.0) -> AsyncIterator[None]:
         """Bound a call, and give its errors one name. A client of several servers may try each."""
-        with told_as_unavailable(self._address.shown):
-            async with asyncio.timeout(wait + 2 * self._timeout):
-                yield
+        task = asyncio.current_task()
+        assert task is not None
+        cancelled_before = task.cancelling()
+        try:
+            with told_as_unavailable(self._address.shown):
+                async with asyncio.timeout(wait + 2 * self._timeout):
+                    yield
+        finally:
+            # asyncio.wait_for, in which redis-py writes, swallows one that comes amid it in Python 3.11.
+            if task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError
 
     def _client(self, wait: float = 0.0) -> Any:
         if wait not in self._clients:

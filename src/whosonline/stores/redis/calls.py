@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from ..errors import StoreSilent
 from .addresses import Address, aclose
 from .failures import told_as_unavailable
 from .layout import Layout, milliseconds
@@ -32,7 +33,7 @@ class Calls:
         self.partitions = range(layout.partitions)
         self._address = address
         self._timeout = timeout
-        # By how long they wait for an answer: a client takes a longer silence than its own for a failure.
+        # By how long the server may wait with its answer.
         self._clients: dict[float, Any] = {}
 
     async def close(self) -> None:
@@ -81,9 +82,16 @@ class Calls:
         """Return entries with greater sequence numbers; none if none came within so many seconds."""
         log = self.layout.keys(partition)[1]
         block = milliseconds(wait) if wait else None
-        async with self._bounded(wait):
-            # Behind every entry of this number, whatever its time.
-            answer = await self._client(wait).xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
+        try:
+            async with self._bounded(wait):
+                # Behind every entry of this number, whatever its time.
+                answer = await self._client(wait).xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
+        except StoreSilent:
+            if wait:
+                # It has no patience of its own that would make it ask anew where the partition is.
+                async with self._bounded():
+                    await self._client(wait).aclose()
+            raise
         return answer[0][1] if answer else []
 
     @asynccontextmanager
@@ -97,11 +105,12 @@ class Calls:
                 async with asyncio.timeout(wait + 2 * self._timeout):
                     yield
         finally:
-            # asyncio.wait_for, in which redis-py writes, swallows one that comes amid it in Python 3.11.
+            # asyncio.wait_for, in which redis-py writes, swallows one that comes amid it (Python 3.11).
             if task.cancelling() > cancelled_before:
                 raise asyncio.CancelledError
 
     def _client(self, wait: float = 0.0) -> Any:
         if wait not in self._clients:
-            self._clients[wait] = self._address.async_client(wait + self._timeout)
+            # Who waits long for an answer is not to wait for it after it was cancelled: see _bounded.
+            self._clients[wait] = self._address.async_client(None if wait else self._timeout)
         return self._clients[wait]

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import uvicorn
+from httptools import HttpRequestParser
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from bench.people import Person
-from whosonline import websocket_protocol
+from whosonline import http_protocol, websocket_protocol
 from whosonline.handshake import read_handshake
+from whosonline.http_protocol import ImpatientHttp, impatient_http
 from whosonline.hub.connection import EXTENSION, frame
 from whosonline.websocket_protocol import LOSE_AT_ONCE, FramesProtocol, protocol
 
@@ -118,29 +123,42 @@ async def serving(
 
 
 FIREFOX = (
-    b"GET /users/?resume=a%20b&idle=1 HTTP/1.1\r\nhost: site.test\r\nuser-agent: Mozilla\r\n"
-    b"sec-websocket-version: 13\r\norigin: http://site.test\r\nsec-websocket-protocol: whosonline.v1, b\r\n"
-    b"sec-websocket-extensions: permessage-deflate\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"connection: keep-alive, Upgrade\r\ncookie: sessionid=abc; csrftoken=def\r\nupgrade: websocket\r\n\r\n"
+    b"GET /users/?resume=a%20b&idle=1 HTTP/1.1\r\nHost: site.test\r\nUser-Agent: Mozilla\r\n"
+    b"Sec-WebSocket-Version: 13\r\nOrigin: http://site.test\r\nSec-WebSocket-Protocol: whosonline.v1, b\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Connection: keep-alive, Upgrade\r\nCookie: sessionid=abc; csrftoken=def\r\nUpgrade: websocket\r\n\r\n"
 )
 
 
-async def answered(data: bytes) -> tuple[bytes, list[dict[str, Any]]]:
-    """Return what the protocol writes to who sends this and then a frame, and the scopes that it makes."""
+class Connected(websocket_protocol._Transport):
+    """A transport that knows whose it is."""
+
+    protocol: Any
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+
+async def answered(data: bytes, **configured: Any) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return what is written to who sends this and then a frame, and the scopes that are made."""
     scopes: list[dict[str, Any]] = []
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        scopes.append({name: value for name, value in scope.items() if name not in ("extensions", "state")})
+        scopes.append(deepcopy({name: scope[name] for name in scope if name not in ("extensions", "state")}))
         await receive()
         await send({"type": "websocket.accept", "subprotocol": "whosonline.v1", "headers": [(b"x-a", b"b")]})
+        if frames := scope["extensions"].pop(EXTENSION, None):
+            frames["settle"]()
         await send({"type": "websocket.send", "text": (await receive())["text"]})
 
-    config = uvicorn.Config(application, ws=FramesProtocol, log_config=None, ws_per_message_deflate=False)
+    options = {"ws": FramesProtocol, "ws_per_message_deflate": False, "log_config": None} | configured
+    config = uvicorn.Config(application, **options)
     config.load()
-    transport = websocket_protocol._Transport()
-    socket = FramesProtocol(config, ServerState(), {})
-    socket.connection_made(transport)
-    socket.data_received(data)
+    transport = Connected()
+    http = impatient_http(20.0)(config, ServerState(), {})
+    http.connection_made(transport)
+    http.data_received(data)
+    socket = vars(transport).pop("protocol")
     socket.data_received(b"\x81\x82\0\0\0\0hi")
     async with asyncio.timeout(10):
         await asyncio.gather(*socket.tasks)
@@ -148,13 +166,12 @@ async def answered(data: bytes) -> tuple[bytes, list[dict[str, Any]]]:
     return re.sub(rb"Date: .*?\r\n", b"", transport.written), scopes
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("left_to_websockets", [False, True])
 async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
-    monkeypatch: pytest.MonkeyPatch, plain: bool
+    monkeypatch: pytest.MonkeyPatch, left_to_websockets: bool
 ) -> None:
-    assert read_handshake(FIREFOX) is not None
-    if plain:
-        monkeypatch.setattr(websocket_protocol, "read_handshake", lambda data: None)
+    if left_to_websockets:
+        monkeypatch.setattr(http_protocol, "read_handshake", lambda *request: None)
     else:
         monkeypatch.setattr(Request, "parse", None)
     written, (scope,) = await answered(FIREFOX)
@@ -170,37 +187,89 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
     assert len(scope["headers"]) == 10
 
 
+@pytest.mark.parametrize("configured", [{"ws_per_message_deflate": True}, {"ws": "websockets-sansio"}])
+async def test_what_is_served_another_way_is_left_to_websockets(
+    monkeypatch: pytest.MonkeyPatch, configured: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(http_protocol, "read_handshake", None)
+    written, _ = await answered(FIREFOX, **configured)
+    assert written.startswith(b"HTTP/1.1 101 ")
+
+
+HEADERS = {
+    b"host": b"site.test",
+    b"user-agent": b"Mozilla",
+    b"sec-websocket-version": b"13",
+    b"sec-websocket-protocol": b"whosonline.v1, b",
+    b"sec-websocket-key": b"dGhlIHNhbXBsZSBub25jZQ==",
+    b"connection": b"Upgrade",
+    b"upgrade": b"websocket",
+}
+
+
+def test_what_is_no_more_than_a_handshake_is_taken_as_it_is() -> None:
+    assert read_handshake("GET", b"/users/", list(HEADERS.items())) is not None
+    del (least := dict(HEADERS))[b"sec-websocket-protocol"]
+    assert read_handshake("GET", b"/users/", list(least.items())) is not None
+
+
 @pytest.mark.parametrize(
-    ("part", "instead"),
+    "header",
     [
-        (b"GET", b"POST"),
-        (b"HTTP/1.1", b"HTTP/1.0"),
-        (b"version: 13", b"version: 12"),
-        (b"upgrade: websocket", b"upgrade: h2c"),
-        (b"keep-alive, Upgrade", b"keep-alive"),
-        (b"jZQ==", b"jZQ"),
-        (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhl"),
-        (b"origin: http://site.test", b"upgrade: websocket"),
-        (b"host: site.test\r\n", b"host: site.test\r\nhost: site.test\r\n"),
-        (b"host: site.test\r\n", b"host: " + b"x" * 8200 + b"\r\n"),
-        (b"host: site.test", b"host site.test"),
-        (b" HTTP/1.1", b" a HTTP/1.1"),
-        (b"Mozilla", "Mözilla".encode()),
-        (b"Mozilla", b"Moz\x00illa"),
-        (b"Mozilla", b"Mozilla \t"),
-        (b"user-agent", b"User-Agent"),
-        (b"user-agent", b"content-length"),
-        (b"user-agent", b"transfer-encoding"),
-        (b"host: site.test\r\n", b"".join(b"x%d: y\r\n" % number for number in range(128))),
-        (b"whosonline.v1, b", b"a b, ("),
-        (b"upgrade: websocket\r\n", b""),
-        (b"\r\n\r\n", b"\r\n"),
-        (b"\r\n\r\n", b"\r\n\r\nmore"),
+        (b"sec-websocket-version", b"12"),
+        (b"sec-websocket-version", b""),
+        (b"sec-websocket-key", b""),
+        (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ"),
+        (b"sec-websocket-key", b"dGhl"),
+        (b"sec-websocket-protocol", b"a b, ("),
+        (b"sec-websocket-protocol", b""),
+        (b"cookie", b"x" * 8200),
+        (b"x" * 8200, b"y"),
+        (b"user-agent", "Mözilla".encode()),
+        (b"content-length", b"0"),
+        (b"transfer-encoding", b"chunked"),
     ],
 )
-async def test_any_other_handshake_is_left_to_websockets(part: bytes, instead: bytes) -> None:
-    assert part in FIREFOX
-    assert read_handshake(FIREFOX.replace(part, instead)) is None
+async def test_a_handshake_with_anything_else_is_left_to_websockets(header: tuple[bytes, bytes]) -> None:
+    assert read_handshake("GET", b"/users/", list((HEADERS | dict([header])).items())) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers"),
+    [
+        ("POST", b"/users/", []),
+        ("GET", "/üsers/".encode(), []),
+        ("GET", b"/" * 8200, []),
+        ("GET", b"/users/", [(b"host", b"site.test")]),
+        ("GET", b"/users/", [(b"x%d" % number, b"y") for number in range(128)]),
+    ],
+)
+async def test_a_handshake_that_is_otherwise_odd_is_left_to_websockets(
+    method: str, target: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    assert read_handshake(method, target, [*HEADERS.items(), *headers]) is None
+
+
+def parts_of_sockets() -> int:
+    kinds = (ImpatientHttp, HttpRequestParser, FramesProtocol, ServerProtocol)
+    return sum(issubclass(type(each), kinds) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("left_to_websockets", [False, True])
+async def test_nothing_of_a_socket_that_has_ended_waits_for_the_collector(
+    monkeypatch: pytest.MonkeyPatch, left_to_websockets: bool
+) -> None:
+    if left_to_websockets:
+        monkeypatch.setattr(http_protocol, "read_handshake", lambda *request: None)
+    gc.collect()
+    gc.disable()
+    try:
+        before = parts_of_sockets()
+        await answered(FIREFOX)
+        await asyncio.sleep(0)
+        assert parts_of_sockets() == before
+    finally:
+        gc.enable()
 
 
 async def test_what_only_the_handshake_needed_is_let_go_and_what_came_with_it_is_not_lost() -> None:
@@ -345,7 +414,7 @@ async def test_a_peer_whose_first_bytes_are_no_handshake_is_closed_and_gets_no_s
     config.load()
     socket, transport = FramesProtocol(config, ServerState(), {}), Closing()
     socket.connection_made(transport)
-    socket.data_received(FIREFOX.replace(b"host: site.test", b"content-length: 5"))
+    socket.data_received(FIREFOX.replace(b"Host: site.test", b"content-length: 5"))
     socket.data_received(FIREFOX)
     assert transport.closed
     assert not transport.written

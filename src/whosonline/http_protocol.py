@@ -15,7 +15,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .handshake import Answer, Handshake, read_handshake
 from .hub.turns import Turns
+from .websocket_protocol import FramesProtocol
 
 AT_ONCE = 10
 """New connections whose first bytes are handled in one turn of the loop."""
@@ -80,6 +82,27 @@ class ImpatientHttp(HttpToolsProtocol):
             # A byte came after the answer, which has ended uvicorn's time-out: a request has begun.
             self._awaits = Awaits.HEAD
             self._wait()
+
+    def handle_websocket_upgrade(self) -> None:
+        handshake = self._handshake()
+        if handshake is None:
+            super().handle_websocket_upgrade()
+        else:
+            self.connections.discard(self)
+            kind: Any = self.ws_protocol_class
+            socket = kind(config=self.config, server_state=self.server_state, app_state=self.app_state)
+            socket.connection_made(self.transport)
+            socket.take_handshake(*handshake)
+            self.transport.set_protocol(socket)
+        # It holds this protocol, as this does it: without a word they would wait for Python's collector.
+        del self.parser
+
+    def _handshake(self) -> tuple[Handshake, Answer] | None:
+        """Return what our sockets take as it is; None where websockets is to read it."""
+        kind: Any = self.ws_protocol_class
+        if not issubclass(kind, FramesProtocol) or self.config.ws_per_message_deflate:
+            return None
+        return read_handshake(self.scope["method"], self.url, self.headers)
 
     def on_headers_complete(self) -> None:
         self._awaits = Awaits.BODY

@@ -14,9 +14,9 @@ scope's extensions:
     Writes the bytes of a whole frame now, if the peer has taken all that was written before and the socket is
     open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
 
-Beside that it takes a handshake as browsers send it without reading it a second time, since HTTP's parser has
-just read it; all others are left to websockets. It pings in fewer steps, since that is most of what an idle
-site does, gives no peer up whose answer it has not read yet, and takes the loss of many peers in turns.
+Beside that it takes a handshake as browsers send it from HTTP's parser, which has just read it; all others
+are left to websockets. It pings in fewer steps, since that is most of what an idle site does, gives no peer
+up whose answer it has not read yet, and takes the loss of many peers in turns.
 
 This leans on what uvicorn does not promise. So it stands in this file alone; :func:`protocol` tries it out
 before a server begins, and falls back to uvicorn's own; ``tests/test_websocket_protocol.py`` fails when an
@@ -29,6 +29,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -36,10 +37,9 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
 from websockets.protocol import OPEN, Protocol
 
-from .handshake import Handshake, read_handshake
+from .handshake import Answer, Handshake, read_handshake
 from .hub.connection import EXTENSION, frame
 from .hub.turns import Turns
 
@@ -59,7 +59,6 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     pending_ping_payload: Any
     losses = Turns(LOSE_AT_ONCE)
     """The server's; its own class sets it."""
-    _unread = True
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -84,7 +83,11 @@ class FramesProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.disconnected = True  # for whoever sends before it is its turn
-        self.losses.do(partial(super().connection_lost, exc))
+        self.losses.do(partial(self._lose, exc))
+
+    def _lose(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.conn.parser.close()  # which holds its connection, as that holds it
 
     def data_received(self, data: bytes) -> None:
         # Most of what an idle site receives. Whatever the parser waits for, these bytes can be nothing else:
@@ -94,17 +97,12 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             if payload == self.pending_ping_payload:
                 self.handle_pong(Frame(Opcode.PONG, payload))
                 return
-        if not self.handshake_initiated and self._unread and not self.conn.available_extensions:
-            # The first bytes only: no HTTP parser has read what comes later.
-            if (handshake := read_handshake(data)) is not None:
-                self._take_handshake(*handshake)
-                return
-            self._unread = False
         super().data_received(data)
         if not self.handshake_initiated and self.conn.handshake_exc is not None:
             self.transport.close()  # websockets has no answer to it, and reads nothing more
 
-    def _take_handshake(self, request: Handshake, answer: Response) -> None:
+    def take_handshake(self, request: Handshake, answer: Answer) -> None:
+        """Begin with a handshake that HTTP's parser has read, in place of the bytes of one."""
         # What waits for a request is done with it; from here on there are frames.
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)
@@ -233,11 +231,15 @@ def _for_a_server() -> type[FramesProtocol]:
 
 async def _try_out() -> None:
     """Lead two conversations with the protocol; raise an exception if they do not go as they should."""
-    await _try_out_after(_HANDSHAKE)
-    await _try_out_after(_HANDSHAKE.replace(b"upgrade: w", b"Upgrade: w"))  # as HTTP's parser never gives it
+    await _try_out_after(lambda socket: socket.data_received(_HANDSHAKE))
+    head = [
+        (name, value)
+        for name, _, value in (line.partition(b": ") for line in _HANDSHAKE.split(b"\r\n")[1:-2])
+    ]
+    await _try_out_after(lambda socket: socket.take_handshake(*(read_handshake("GET", b"/", head) or ())))
 
 
-async def _try_out_after(handshake: bytes) -> None:
+async def _try_out_after(shake_hands: Callable[[FramesProtocol], None]) -> None:
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -254,7 +256,7 @@ async def _try_out_after(handshake: bytes) -> None:
     transport = _Transport()
     socket = kind(config, ServerState(), {})
     socket.connection_made(transport)
-    socket.data_received(handshake)
+    shake_hands(socket)
     socket.data_received(b"\x81\x82\0\0\0\0hi")
     await ended
     socket.connection_lost(None)

@@ -7,6 +7,7 @@ is all there is to tell one's own pages from foreign ones.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -37,6 +38,14 @@ def origin_allowed(
         hosts: What the site may be addressed by, as in ALLOWED_HOSTS. "*" lets no foreign page in: its
             origin still has to be that of the host it addressed.
     """
+    return _allowed(origin, host, secure, tuple(trusted), tuple(hosts))
+
+
+# Nearly all that ask are pages of the site itself.
+@lru_cache(maxsize=1000)
+def _allowed(
+    origin: str | None, host: str | None, secure: bool, trusted: tuple[str, ...], hosts: tuple[str, ...]
+) -> bool:
     wanted = _split(origin)
     if wanted is None:
         return False

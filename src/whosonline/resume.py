@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
+from django.conf import settings
 from django.core.signing import BadSignature, Signer
 
 from .hub.resumption import Token
@@ -19,7 +22,7 @@ class _Json:
 
 def write(token: Token) -> str:
     """Return a token as a text that can stand in an address."""
-    return Signer(salt=SALT).sign_object(token, serializer=_Json)
+    return _signer(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS).sign_object(token, serializer=_Json)
 
 
 def read(text: str, session: str) -> Token | None:
@@ -29,7 +32,13 @@ def read(text: str, session: str) -> Token | None:
         session: The name of the session that it came with.
     """
     try:
-        token: Token = Signer(salt=SALT).unsign_object(text, serializer=_Json)
+        signer = _signer(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+        token: Token = signer.unsign_object(text, serializer=_Json)
     except (BadSignature, ValueError):
         return None
     return token if token.session == session else None
+
+
+@lru_cache(maxsize=1)
+def _signer(key: str, *fallback_keys: str) -> Signer:
+    return Signer(key=key, fallback_keys=list(fallback_keys), salt=SALT)

@@ -44,6 +44,7 @@ class UsersWindow:
         self.sight = sight
         lookup = as_seen(lookup, sight)
         self._published = {user: lookup(user) for user in users}
+        self._unseen: frozenset[str] | None = None
         self._marked: set[str] = set()
 
     def mark(self, user: str) -> None:
@@ -59,6 +60,8 @@ class UsersWindow:
             if state != self._published[user]:
                 self._published[user] = changed[user] = state
         self._marked.clear()
+        if changed:
+            self._unseen = None
         return changed or None
 
     def full(self) -> dict[str, UserState]:
@@ -67,13 +70,16 @@ class UsersWindow:
         lookup = as_seen(published.__getitem__, self.sight)
         return {user: lookup(user) for user in published} if self.sight is not None else dict(published)
 
-    def unseen(self) -> set[str]:
+    def unseen(self) -> frozenset[str]:
         """Return the users shown as offline without a time at which they were last seen."""
-        return {
-            user
-            for user, state in self._published.items()
-            if state.status is Status.OFFLINE and state.last_seen is None
-        }
+        if self._unseen is None:
+            # Many may ask between two changes.
+            self._unseen = frozenset(
+                user
+                for user, state in self._published.items()
+                if state.status is Status.OFFLINE and state.last_seen is None
+            )
+        return self._unseen
 
 
 class PageWindow:
@@ -159,6 +165,7 @@ class DirectoryWindow:
         self.sight = sight
         self._needle = needle(span.search or "")
         self._published: dict[str, Row] | None = None
+        self._full: Directory | None = None
         self._marked: dict[str, Row | None] = {}
         self._unsure: dict[str, Row] = {}
         self._hidden: set[str] = set()
@@ -191,6 +198,7 @@ class DirectoryWindow:
     def load(self, rows: Iterable[tuple[str, Profile]]) -> None:
         """Take over what the database holds, with what the log said since it was asked."""
         self._published = {user: Row.of(user, profile) for user, profile in rows if self._sees(user)}
+        self._full = None
         self._marked = {**(self._since or {}), **self._marked}
         self._since = None
         self._hidden.clear()
@@ -239,19 +247,23 @@ class DirectoryWindow:
         self._hidden.clear()
         if not added and not removed:
             return None
+        self._full = None
         return Directory(added=added or UNSET, removed=removed or UNSET)
 
     def full(self) -> Directory:
-        """Return the published part of the list.
+        """Return the published part of the list: the same object until something in it changes.
 
         Raises:
             ValueError: it has not been loaded yet.
         """
         if self._published is None:
             raise ValueError("this part of the list has not been loaded")
-        rows = [row for user, row in self._published.items() if self._sees(user)]
-        after, until, search = self.span.after, self.span.until, self.span.search or UNSET
-        return Directory(reset=True, after=after, until=until, search=search, added=rows)
+        # What a sight sees may change between two publications.
+        if self._full is None or self.sight is not None:
+            rows = [row for user, row in self._published.items() if self._sees(user)]
+            after, until, search = self.span.after, self.span.until, self.span.search or UNSET
+            self._full = Directory(reset=True, after=after, until=until, search=search, added=rows)
+        return self._full
 
     def _sees(self, user: str) -> bool:
         return self.sight is None or self.sight.sees(user)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from msgspec import UNSET, UnsetType
 
@@ -29,7 +30,7 @@ from ..core.views import Delivery, View, Views
 from ..core.windows import DirectoryWindow
 from ..core.wire import Directory, Notice, Update, encode
 from .clock import Clock, Timer
-from .connection import Connection, Kind, frame
+from .connection import Connection, Frame, Kind, frame
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Fanout:
         self.online = 0
         """The figure for the online count that everybody has been told, or is being told, but for these."""
         self._told_otherwise: dict[Connection, int] = {}
+        self._full_directories = WeakKeyDictionary[DirectoryWindow, tuple[Directory, Frame]]()
         self._told_changes = False
         self._failed = False
         """Whether the last flush did."""
@@ -93,10 +95,18 @@ class Fanout:
                 connection.offer(frame(encode(update)), Kind.UPDATE)
         window = connection.directory
         if kinds & Kind.DIRECTORY and window is not None and window.loaded:
-            connection.offer(frame(encode(window.full())), Kind.DIRECTORY)
+            connection.offer(self._full_directory(window), Kind.DIRECTORY)
         # Last: that all is well is true of who has the statuses.
         if kinds & Kind.NOTICE:
             connection.offer(frame(encode(self._notice())), Kind.NOTICE)
+
+    def _full_directory(self, window: DirectoryWindow) -> Frame:
+        # Made once for all who come to look at it until it changes.
+        full = window.full()
+        kept = self._full_directories.get(window)
+        if kept is None or kept[0] is not full:
+            kept = self._full_directories[window] = (full, frame(encode(full)))
+        return kept[1]
 
     def count_for(self, connection: Connection) -> int | UnsetType:
         """Return the figure for the online count with a connection's user; UNSET while it is not known."""

@@ -540,7 +540,7 @@ async def _in_turns(steps: Generator[None, None, T]) -> T:
         await asyncio.sleep(0)
 
 
-def _unseen(connection: Connection) -> set[str]:
+def _unseen(connection: Connection) -> frozenset[str]:
     """Return whom a connection sees as offline, and not since when; nobody where it is closed."""
     window = connection.view.users if connection.view is not None else None
-    return window.unseen() if window is not None else set()
+    return window.unseen() if window is not None else frozenset()

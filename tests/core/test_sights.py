@@ -10,7 +10,7 @@ from whosonline.core.sights import BLIND, Sight
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.views import Views, Watcher
 from whosonline.core.windows import DirectoryWindow
-from whosonline.core.wire import Range, UserState
+from whosonline.core.wire import Range, Row, UserState
 
 
 def answered(sight: Sight, *seen: str) -> list[str]:
@@ -94,6 +94,7 @@ def test_what_was_published_is_not_told_in_full_any_more_once_it_is_hidden():
     while views.searches.hungry:
         views.searches.feed()
     assert b"bob" in repr(views.full(watcher, UNSET).page).encode()
+    assert watcher.directory.full().added == [Row("bob", "Bob", "bob")]
 
     sight.doubt([])
     told = views.full(watcher, UNSET)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
@@ -102,6 +105,18 @@ def test_a_connection_is_looked_at_after_an_error_though_nobody_was_told_of_it(
     one.submit(swallow).result(10)
     assert before.closed is not usable
     assert ask(one).closed is False
+
+
+@pytest.mark.parametrize(("doubtful", "tried"), [(0.0, True), (FOR_EVER, False)])
+def test_a_connection_that_may_have_been_lost_in_a_pause_is_tried_before_it_is_used(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch, doubtful: float, tried: bool
+) -> None:
+    monkeypatch.setattr(database_threads, "DOUBTFUL", doubtful)
+    before = ask(one)
+    monkeypatch.setattr(type(connections["default"]), "is_usable", lambda self: False)
+    after = ask(one)
+    assert before.closed is tried
+    assert (after.connection is before.connection) is not tried
 
 
 def test_a_transaction_that_was_left_open_ends_with_the_question(one: DatabaseThreads) -> None:
@@ -230,3 +245,27 @@ def test_what_was_asked_for_before_is_answered_unless_it_is_called_off(
         assert wait([second], 10).done
         assert second.cancelled() is called_off
         held.clear()
+
+
+PROGRAM = """
+import atexit, threading
+from django.conf import settings
+from whosonline import database_threads
+
+settings.configure()
+database_threads.IDLE = 600.0
+atexit.register(lambda: print("threads at the end:", threading.active_count()))
+threads = database_threads.DatabaseThreads("one", 1)
+threads.submit(int).result()
+"""
+
+
+def test_a_process_that_ends_waits_for_no_thread_that_has_nothing_to_do_and_lets_it_end() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "threads at the end: 1\n", "")

@@ -3,11 +3,13 @@
 Django opens a connection for each request and closes it after it, unless it is told to keep some, and so does
 what channels offers for asynchronous code with each question. Where many sockets arrive that is most of what
 their questions cost: opening one takes longer than to ask. Here a thread keeps its connections for as long as
-questions come, and ends with them when there are none. Those of a pool go back to it after each question.
+questions come, and ends with them when none has come for a while. Those of a pool go back to it after each
+question.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -23,8 +25,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDLE = 0.25
+IDLE = 30.0
 """Seconds after the last question at which a thread ends, and closes its connections."""
+
+DOUBTFUL = 1.0
+"""Seconds without a question after which a connection is tried before it is used: it may have been lost."""
 
 OLDEST = 60.0
 """Seconds after which a connection is used once more and closed: so a database that moves is followed."""
@@ -44,6 +49,8 @@ class DatabaseThreads(Executor):
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._ended = False
+        # A process that ends without a word to its hub waits for no thread that has nothing to do.
+        atexit.register(self.shutdown)
 
     def submit(self, ask: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Return what becomes of a question that is asked in one of the threads.
@@ -64,6 +71,7 @@ class DatabaseThreads(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ask nothing more; end the threads, and their connections, once what was asked for is answered."""
+        atexit.unregister(self.shutdown)
         with self._changed:
             self._ended = True
             if cancel_futures:
@@ -76,7 +84,7 @@ class DatabaseThreads(Executor):
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _begin_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name=self._name)
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -87,13 +95,15 @@ class DatabaseThreads(Executor):
             self._threads.add(thread)
 
     def _work(self) -> None:
-        opened = time.monotonic()
+        opened = answered = time.monotonic()
         while (question := self._next()) is not None:
-            old = time.monotonic() - opened >= OLDEST
-            _answer(*question, keep=not old)
+            now = time.monotonic()
+            old = now - opened >= OLDEST
+            _answer(*question, doubtful=now - answered >= DOUBTFUL, keep=not old)
             del question  # while it waits for the next
+            answered = time.monotonic()
             if old:
-                opened = time.monotonic()
+                opened = answered
         _tend_connections(keep=False)
 
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
@@ -108,11 +118,13 @@ class DatabaseThreads(Executor):
             return None
 
 
-def _answer(answer: Future[Any], ask: Callable[[], Any], *, keep: bool) -> None:
+def _answer(answer: Future[Any], ask: Callable[[], Any], *, doubtful: bool, keep: bool) -> None:
     if not answer.set_running_or_notify_cancel():
         return
     try:
         try:
+            if doubtful:
+                _close_lost_connections()
             found = ask()
         finally:
             _tend_connections(keep)
@@ -123,6 +135,12 @@ def _answer(answer: Future[Any], ask: Callable[[], Any], *, keep: bool) -> None:
         answer.set_result(found)
     finally:
         del answer  # else the error's traceback holds it, and it the error
+
+
+def _close_lost_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
 
 
 def _tend_connections(keep: bool) -> None:

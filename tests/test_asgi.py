@@ -6,6 +6,7 @@ import pytest
 
 from whosonline import runtime
 from whosonline.asgi import get_asgi_application, lifespan
+from whosonline.database_threads import DatabaseThreads
 
 
 class Server:
@@ -32,6 +33,27 @@ async def test_the_hub_lives_as_long_as_the_server():
     started, ended = server.hubs
     assert started is not None
     assert ended is None
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_connections_to_the_database_outlast_a_pause_where_the_server_tells_of_its_end_alone(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    kept = list[float]()
+
+    class Threads(DatabaseThreads):
+        def __init__(self, name: str, most: int, idle: float) -> None:
+            super().__init__(name, most, idle)
+            kept.append(idle)
+
+    monkeypatch.setattr(runtime, "DatabaseThreads", Threads)
+    server = Server("lifespan.startup", "lifespan.shutdown")
+    await lifespan({}, server.receive, server.send)
+    assert min(kept) == runtime.KEPT
+    kept.clear()
+    runtime.get_hub()
+    await runtime.stop_hub()
+    assert max(kept) == runtime.KEPT_UNTOLD < 1
 
 
 def test_pages_sockets_and_the_lifespan_each_have_their_application():

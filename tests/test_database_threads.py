@@ -43,20 +43,19 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, django_db_blocker:
     """A database of its own for threads that begin from here on, and its settings."""
     settings = {**connections.settings["default"], "NAME": str(tmp_path / "database"), "OPTIONS": {}}
     monkeypatch.setitem(connections.settings, "default", settings)
-    monkeypatch.setattr(database_threads, "IDLE", FOR_EVER)
     with django_db_blocker.unblock():
         yield settings
 
 
 @pytest.fixture
 def one(database: Any) -> Iterator[DatabaseThreads]:
-    with DatabaseThreads("one", 1) as threads:
+    with DatabaseThreads("one", 1, FOR_EVER) as threads:
         yield threads
 
 
 @pytest.fixture
 def two(database: Any) -> Iterator[DatabaseThreads]:
-    with DatabaseThreads("two", 2) as threads:
+    with DatabaseThreads("two", 2, FOR_EVER) as threads:
         yield threads
 
 
@@ -76,13 +75,13 @@ def test_a_connection_is_kept_while_questions_come(one: DatabaseThreads) -> None
 
 
 def test_a_thread_ends_with_its_connection_when_no_question_comes_and_another_answers_the_next(
-    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+    database: Any,
 ) -> None:
-    monkeypatch.setattr(database_threads, "IDLE", 0.01)
-    first = ask(one)
-    first.thread.join(10)
-    assert first.closed
-    assert ask(one).thread is not first.thread
+    with DatabaseThreads("short", 1, 0.01) as threads:
+        first = ask(threads)
+        first.thread.join(10)
+        assert first.closed
+        assert ask(threads).thread is not first.thread
 
 
 def test_who_asks_is_told_what_went_wrong_and_a_connection_that_works_is_kept(one: DatabaseThreads) -> None:
@@ -236,7 +235,7 @@ def test_what_was_asked_for_before_is_answered_unless_it_is_called_off(
         begun.wait(10)
         return held.wait(10)
 
-    for threads, called_off in ((one, False), (DatabaseThreads("other", 1), True)):
+    for threads, called_off in ((one, False), (DatabaseThreads("other", 1, FOR_EVER), True)):
         busy, second = threads.submit(hold), threads.submit(int)
         begun.wait(10)
         threads.shutdown(cancel_futures=called_off)
@@ -250,12 +249,11 @@ def test_what_was_asked_for_before_is_answered_unless_it_is_called_off(
 PROGRAM = """
 import atexit, threading
 from django.conf import settings
-from whosonline import database_threads
+from whosonline.database_threads import DatabaseThreads
 
 settings.configure()
-database_threads.IDLE = 600.0
 atexit.register(lambda: print("threads at the end:", threading.active_count()))
-threads = database_threads.DatabaseThreads("one", 1)
+threads = DatabaseThreads("one", 1, 600.0)
 threads.submit(int).result()
 """
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -130,23 +130,22 @@ FIREFOX = (
 )
 
 
-class Connected(websocket_protocol._Transport):
-    """A transport that knows whose it is."""
-
-    protocol: Any
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = protocol
-
-
-async def answered(data: bytes, **configured: Any) -> tuple[bytes, list[dict[str, Any]]]:
-    """Return what is written to who sends this and then a frame, and the scopes that are made."""
+async def answered(
+    data: bytes,
+    headers: Sequence[tuple[bytes, bytes]] = ((b"x-a", b"b"),),
+    accepts: bool = True,
+    **configured: Any,
+) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return what is written to who sends this and, if accepted, a frame; and the scopes that are made."""
     scopes: list[dict[str, Any]] = []
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         scopes.append(deepcopy({name: scope[name] for name in scope if name not in ("extensions", "state")}))
         await receive()
-        await send({"type": "websocket.accept", "subprotocol": "whosonline.v1", "headers": [(b"x-a", b"b")]})
+        if not accepts:
+            await send({"type": "websocket.close"})
+            return
+        await send({"type": "websocket.accept", "subprotocol": "whosonline.v1", "headers": headers})
         if frames := scope["extensions"].pop(EXTENSION, None):
             frames["settle"]()
         await send({"type": "websocket.send", "text": (await receive())["text"]})
@@ -154,12 +153,13 @@ async def answered(data: bytes, **configured: Any) -> tuple[bytes, list[dict[str
     options = {"ws": FramesProtocol, "ws_per_message_deflate": False, "log_config": None} | configured
     config = uvicorn.Config(application, **options)
     config.load()
-    transport = Connected()
+    transport = websocket_protocol._Transport()
     http = impatient_http(20.0)(config, ServerState(), {})
     http.connection_made(transport)
     http.data_received(data)
     socket = vars(transport).pop("protocol")
-    socket.data_received(b"\x81\x82\0\0\0\0hi")
+    if accepts:
+        socket.data_received(b"\x81\x82\0\0\0\0hi")
     async with asyncio.timeout(10):
         await asyncio.gather(*socket.tasks)
     socket.connection_lost(None)
@@ -185,6 +185,20 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
     assert scope["subprotocols"] == ["whosonline.v1", "b"]
     assert (b"user-agent", b"Mozilla") in scope["headers"]
     assert len(scope["headers"]) == 10
+
+
+async def test_blanks_around_a_header_are_none_of_it() -> None:
+    written, (scope,) = await answered(FIREFOX.replace(b"Mozilla", b" Mozilla \t"))
+    assert written.startswith(b"HTTP/1.1 101 ")
+    assert (b"user-agent", b"Mozilla") in scope["headers"]
+
+
+@pytest.mark.parametrize("header", [(b"set-cookie", b"a=b\r\nx: y"), (b"x\ny", b"z"), (b"x", b"\0")])
+async def test_a_header_of_the_application_s_that_would_be_more_than_one_is_not_sent(
+    header: tuple[bytes, bytes],
+) -> None:
+    written, _ = await answered(FIREFOX, headers=[header])
+    assert written.startswith(b"HTTP/1.1 500 ")
 
 
 @pytest.mark.parametrize("configured", [{"ws_per_message_deflate": True}, {"ws": "websockets-sansio"}])
@@ -226,6 +240,7 @@ def test_what_is_no_more_than_a_handshake_is_taken_as_it_is() -> None:
         (b"cookie", b"x" * 8200),
         (b"x" * 8200, b"y"),
         (b"user-agent", "Mözilla".encode()),
+        (b"user-agent", b"Mozilla \t"),
         (b"content-length", b"0"),
         (b"transfer-encoding", b"chunked"),
     ],
@@ -255,9 +270,10 @@ def parts_of_sockets() -> int:
     return sum(issubclass(type(each), kinds) for each in gc.get_objects())
 
 
+@pytest.mark.parametrize("accepts", [True, False])
 @pytest.mark.parametrize("left_to_websockets", [False, True])
 async def test_nothing_of_a_socket_that_has_ended_waits_for_the_collector(
-    monkeypatch: pytest.MonkeyPatch, left_to_websockets: bool
+    monkeypatch: pytest.MonkeyPatch, left_to_websockets: bool, accepts: bool
 ) -> None:
     if left_to_websockets:
         monkeypatch.setattr(http_protocol, "read_handshake", lambda *request: None)
@@ -265,7 +281,7 @@ async def test_nothing_of_a_socket_that_has_ended_waits_for_the_collector(
     gc.disable()
     try:
         before = parts_of_sockets()
-        await answered(FIREFOX)
+        await answered(FIREFOX, accepts=accepts)
         await asyncio.sleep(0)
         assert parts_of_sockets() == before
     finally:

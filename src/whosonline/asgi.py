@@ -42,7 +42,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         event = await receive()
         if event["type"] == "lifespan.startup":
-            get_hub()
+            get_hub(will_be_stopped=True)
             await send({"type": "lifespan.startup.complete"})
         else:
             await stop_hub()

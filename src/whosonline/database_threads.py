@@ -25,9 +25,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDLE = 30.0
-"""Seconds after the last question at which a thread ends, and closes its connections."""
-
 DOUBTFUL = 1.0
 """Seconds without a question after which a connection is tried before it is used: it may have been lost."""
 
@@ -39,11 +36,16 @@ LEAVING = 1.0
 
 
 class DatabaseThreads(Executor):
-    """Up to so many threads, each begun when there is something to do for it."""
+    """Up to so many threads, each begun when there is something to do for it.
 
-    def __init__(self, name: str, most: int) -> None:
+    Args:
+        idle: Seconds after its last question at which a thread ends, and closes its connections.
+    """
+
+    def __init__(self, name: str, most: int, idle: float) -> None:
         self._name = name
         self._most = most
+        self._ends_after = idle
         self._changed = threading.Condition()
         self._questions: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._threads: set[threading.Thread] = set()
@@ -70,7 +72,10 @@ class DatabaseThreads(Executor):
         return answer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ask nothing more; end the threads, and their connections, once what was asked for is answered."""
+        """Ask nothing more; end the threads, and their connections, once what was asked for is answered.
+
+        That is waited for, if at all, for a second: the process ends without what takes longer.
+        """
         atexit.unregister(self.shutdown)
         with self._changed:
             self._ended = True
@@ -110,7 +115,7 @@ class DatabaseThreads(Executor):
         """Return the next question; None, and count the thread out, if none comes for a while."""
         with self._changed:
             self._idle += 1
-            self._changed.wait_for(lambda: self._questions or self._ended, IDLE)
+            self._changed.wait_for(lambda: self._questions or self._ended, self._ends_after)
             self._idle -= 1
             if self._questions:
                 return self._questions.popleft()

@@ -25,6 +25,8 @@ KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
 SUBPROTOCOLS = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:, ?[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 """Names with commas between them."""
 
+LINE_END = re.compile(r"[\r\n\0]")
+
 BODY = {b"content-length", b"transfer-encoding"}
 """What a handshake does not have."""
 
@@ -76,7 +78,11 @@ class AnswerHead:
         self._headers: list[tuple[str, str]] = []
 
     def update(self, headers: Iterable[tuple[str, str]]) -> None:
-        self._headers.extend(headers)
+        """Add headers. Raises ValueError for one that would be more than one."""
+        for header in headers:
+            if LINE_END.search("".join(header)):
+                raise ValueError(f"{header!r} is no header")
+            self._headers.append(header)
 
     def __delitem__(self, name: str) -> None:
         """Do nothing: it is the date that uvicorn takes out, to put in its own, and here is none."""
@@ -105,6 +111,7 @@ def read_handshake(
         method == "GET"
         and target.isascii()
         and values.isascii()
+        and not any(value[-1:].isspace() for value in named.values())  # which HTTP's parser leaves there
         and len(target) + len(values) + sum(map(len, named)) <= ORDINARY
         and len(named) == len(headers) <= MOST  # none is there twice
         and named.get(b"sec-websocket-version") == b"13"

@@ -95,7 +95,7 @@ class ImpatientHttp(HttpToolsProtocol):
             socket.take_handshake(*handshake)
             self.transport.set_protocol(socket)
         # It holds this protocol, as this does it: without a word they would wait for Python's collector.
-        del self.parser
+        self.parser: Any = None
 
     def _handshake(self) -> tuple[Handshake, Answer] | None:
         """Return what our sockets take as it is; None where websockets is to read it."""

@@ -97,6 +97,13 @@ def as_last_known() -> bool:
     return present() is not sync_store() and _Running.hub is not None and not _Running.hub.ready
 
 
+KEPT = 30.0
+"""Seconds without a question after which a connection to the database is closed."""
+
+KEPT_UNTOLD = 0.25
+"""The same where nobody says when the server ends, which may be a test's: its database is to go, too."""
+
+
 class _Running:
     """The hub of this process, and the loop it runs in."""
 
@@ -105,18 +112,22 @@ class _Running:
     threads: tuple[DatabaseThreads, ...] = ()
 
 
-def get_hub() -> Hub:
+def get_hub(*, will_be_stopped: bool = False) -> Hub:
     """Return the hub of the running loop; the first call starts it.
 
-    A server that speaks ASGI's lifespan calls this at its start. Others have it started by the first
-    socket; they cannot tell it of their end, and its lease runs out instead.
+    A server that speaks ASGI's lifespan calls this at its start, and :func:`stop_hub` at its end. Others have
+    it started by the first socket; they cannot tell it of their end, and its lease runs out instead.
     """
     loop = asyncio.get_running_loop()
     if _Running.hub is None or _Running.loop is not loop:
         for each in _Running.threads:
             each.shutdown(wait=False)
+        idle = KEPT if will_be_stopped else KEPT_UNTOLD
         # A write that waits for a lock holds up no page, and nothing holds up a handshake.
-        _Running.threads = DatabaseThreads("whosonline-hub", 2), DatabaseThreads("whosonline-handshake", 1)
+        _Running.threads = (
+            DatabaseThreads("whosonline-hub", 2, idle),
+            DatabaseThreads("whosonline-handshake", 1, idle),
+        )
         _Running.hub = Hub(new_store(), _site(*_Running.threads), _fitting(get_settings().policy))
         _Running.loop = loop
         _Running.hub.start()

@@ -253,7 +253,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
         from .http_protocol import impatient_http
     except ImportError:
         raise CannotServe(
-            "uvicorn or httptools is not installed: they come with this package's extra 'serve'"
+            "uvicorn, httptools or websockets is not installed: they come with this package's extra 'serve'"
         ) from None
     from .websocket_protocol import protocol
 

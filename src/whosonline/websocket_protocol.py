@@ -18,9 +18,9 @@ Beside that it takes a handshake as browsers send it from HTTP's parser, which h
 are left to websockets. It pings in fewer steps, since that is most of what an idle site does, gives no peer
 up whose answer it has not read yet, and takes the loss of many peers in turns.
 
-This leans on what uvicorn does not promise. So it stands in this file alone; :func:`protocol` tries it out
-before a server begins, and falls back to uvicorn's own; ``tests/test_websocket_protocol.py`` fails when an
-upgrade breaks it.
+This leans on what uvicorn does not promise. So it stands here and in ``http_protocol.py`` alone;
+:func:`protocol` tries it out before a server begins, and falls back to uvicorn's own sockets;
+``tests/test_websocket_protocol.py`` fails when an upgrade breaks it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,7 +38,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol
 
-from .handshake import Answer, Handshake, read_handshake
+from .handshake import Answer, Handshake
 from .hub.connection import EXTENSION, frame
 from .hub.turns import Turns
 
@@ -87,7 +86,10 @@ class FramesProtocol(WebSocketsSansIOProtocol):
 
     def _lose(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.conn.parser.close()  # which holds its connection, as that holds it
+        # What holds what holds it would wait for Python's collector.
+        self.conn.parser.close()
+        if scope := vars(self).get("scope"):
+            scope["extensions"].pop(EXTENSION, None)
 
     def data_received(self, data: bytes) -> None:
         # Most of what an idle site receives. Whatever the parser waits for, these bytes can be nothing else:
@@ -231,16 +233,16 @@ def _for_a_server() -> type[FramesProtocol]:
 
 async def _try_out() -> None:
     """Lead two conversations with the protocol; raise an exception if they do not go as they should."""
-    await _try_out_after(lambda socket: socket.data_received(_HANDSHAKE))
-    head = [
-        (name, value)
-        for name, _, value in (line.partition(b": ") for line in _HANDSHAKE.split(b"\r\n")[1:-2])
-    ]
-    await _try_out_after(lambda socket: socket.take_handshake(*(read_handshake("GET", b"/", head) or ())))
+    await _try_out_after(_HANDSHAKE)
+    # As no browser sends it: this one is left to websockets.
+    await _try_out_after(_HANDSHAKE.replace(b"host: x", b"host: x "))
 
 
-async def _try_out_after(shake_hands: Callable[[FramesProtocol], None]) -> None:
+async def _try_out_after(handshake: bytes) -> None:
+    from .http_protocol import impatient_http  # which is made for the sockets here
+
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ended.add_done_callback(lambda _: ended.exception())  # if the trial is over by then, nobody asks for it
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         try:
@@ -251,12 +253,15 @@ async def _try_out_after(shake_hands: Callable[[FramesProtocol], None]) -> None:
             ended.set_result(None)
 
     kind = _for_a_server()
-    config = uvicorn.Config(application, ws=kind, log_config=None, proxy_headers=False)
+    config = uvicorn.Config(
+        application, ws=kind, ws_per_message_deflate=False, log_config=None, proxy_headers=False
+    )
     config.load()
     transport = _Transport()
-    socket = kind(config, ServerState(), {})
-    socket.connection_made(transport)
-    shake_hands(socket)
+    http = impatient_http(request_timeout=60.0)(config, ServerState(), {})
+    http.connection_made(transport)
+    http.data_received(handshake)
+    socket = transport.protocol
     socket.data_received(b"\x81\x82\0\0\0\0hi")
     await ended
     socket.connection_lost(None)
@@ -307,7 +312,9 @@ _HANDSHAKE = (
 
 
 class _Transport(asyncio.Transport):
-    """Notes what is written."""
+    """Notes what is written, and whose it is."""
+
+    protocol: Any
 
     def __init__(self) -> None:
         super().__init__({})
@@ -315,6 +322,9 @@ class _Transport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written += data
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def is_closing(self) -> bool:
         return False

@@ -59,13 +59,13 @@ class TestUsersWindow:
     def test_it_knows_who_lacks_a_last_seen_time(self, present: dict[str, UserState]) -> None:
         present["cid"] = UserState(Status.OFFLINE, 1_700_000_000)
         window = UsersWindow(frozenset(present), present.__getitem__)
-        assert window.unseen() == {"bob"}
+        assert window.unseen() == ("bob",)
         present["bob"], present["ann"] = ONLINE, OFFLINE
         window.mark("bob")
         window.mark("ann")
-        assert window.unseen() == {"bob"}
+        assert window.unseen() == ("bob",)
         window.publish(present.__getitem__)
-        assert window.unseen() == {"ann"}
+        assert window.unseen() == ("ann",)
 
 
 class TestPageWindow:

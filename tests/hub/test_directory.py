@@ -80,6 +80,15 @@ async def test_a_part_is_read_once_for_all_who_look_at_it(world: World):
     assert world.people.queries.count("directory") == 1
 
 
+async def test_who_comes_after_a_change_is_told_of_it(world: World):
+    tab = await looking(world)
+    relist(world, "3", "cy", None)
+    await world.clock.advance(1)
+    other = await world.tab(tab.hub, "eve")
+    await other.say(WATCH)
+    assert [row["id"] for row in other.take("directory")[0]["added"]] == ["1", "3"]
+
+
 async def test_who_comes_back_within_a_minute_is_told_at_once_what_is_so_without_a_look_into_the_database(
     world: World,
 ):

@@ -120,6 +120,7 @@ async def test_a_call_that_is_cancelled_ends_at_whatever_moment_of_it(server: Re
             await asyncio.wait([call], timeout=10)
             assert call.cancelled()
     await calls.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(server: RedisServer, stores: list[RedisStore]):

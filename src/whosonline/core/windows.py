@@ -44,7 +44,7 @@ class UsersWindow:
         self.sight = sight
         lookup = as_seen(lookup, sight)
         self._published = {user: lookup(user) for user in users}
-        self._unseen: frozenset[str] | None = None
+        self._unseen: tuple[str, ...] | None = None
         self._marked: set[str] = set()
 
     def mark(self, user: str) -> None:
@@ -70,11 +70,11 @@ class UsersWindow:
         lookup = as_seen(published.__getitem__, self.sight)
         return {user: lookup(user) for user in published} if self.sight is not None else dict(published)
 
-    def unseen(self) -> frozenset[str]:
+    def unseen(self) -> tuple[str, ...]:
         """Return the users shown as offline without a time at which they were last seen."""
         if self._unseen is None:
             # Many may ask between two changes.
-            self._unseen = frozenset(
+            self._unseen = tuple(
                 user
                 for user, state in self._published.items()
                 if state.status is Status.OFFLINE and state.last_seen is None
@@ -251,19 +251,21 @@ class DirectoryWindow:
         return Directory(added=added or UNSET, removed=removed or UNSET)
 
     def full(self) -> Directory:
-        """Return the published part of the list: the same object until something in it changes.
+        """Return the published part of the list; without a sight, the same object until something changes.
 
         Raises:
             ValueError: it has not been loaded yet.
         """
         if self._published is None:
             raise ValueError("this part of the list has not been loaded")
-        # What a sight sees may change between two publications.
-        if self._full is None or self.sight is not None:
-            rows = [row for user, row in self._published.items() if self._sees(user)]
-            after, until, search = self.span.after, self.span.until, self.span.search or UNSET
-            self._full = Directory(reset=True, after=after, until=until, search=search, added=rows)
-        return self._full
+        if self._full is not None:
+            return self._full
+        rows = [row for user, row in self._published.items() if self._sees(user)]
+        after, until, search = self.span.after, self.span.until, self.span.search or UNSET
+        full = Directory(reset=True, after=after, until=until, search=search, added=rows)
+        if self.sight is None:  # what a sight sees may change between two publications
+            self._full = full
+        return full
 
     def _sees(self, user: str) -> bool:
         return self.sight is None or self.sight.sees(user)

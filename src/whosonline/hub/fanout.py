@@ -101,8 +101,10 @@ class Fanout:
             connection.offer(frame(encode(self._notice())), Kind.NOTICE)
 
     def _full_directory(self, window: DirectoryWindow) -> Frame:
-        # Made once for all who come to look at it until it changes.
         full = window.full()
+        if window.sight is not None:
+            return frame(encode(full))
+        # Made once for all who come to look at it until it changes.
         kept = self._full_directories.get(window)
         if kept is None or kept[0] is not full:
             kept = self._full_directories[window] = (full, frame(encode(full)))

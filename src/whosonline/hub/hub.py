@@ -502,7 +502,7 @@ class Hub:
         # twice, though what is known of many is soon forgotten.
         asked = set[str]()
         try:
-            while unknown := self._last_seen.unknown(_unseen(connection) - asked):
+            while unknown := self._last_seen.unknown(set(_unseen(connection)) - asked):
                 if answered := await self._last_seen.learn(unknown):
                     asked.update(unknown)
                 for user in unknown:
@@ -540,7 +540,7 @@ async def _in_turns(steps: Generator[None, None, T]) -> T:
         await asyncio.sleep(0)
 
 
-def _unseen(connection: Connection) -> frozenset[str]:
+def _unseen(connection: Connection) -> tuple[str, ...]:
     """Return whom a connection sees as offline, and not since when; nobody where it is closed."""
     window = connection.view.users if connection.view is not None else None
-    return window.unseen() if window is not None else frozenset()
+    return window.unseen() if window is not None else ()

@@ -130,15 +130,11 @@ class Address:
         """
         return self._client(redis, timeout)
 
-    def async_client(self, timeout: float | None) -> Any:
-        """Return a client for the loop that first uses it.
-
-        Args:
-            timeout: Seconds that an answer may take; None where who calls bounds that.
-        """
+    def async_client(self, timeout: float) -> Any:
+        """Return a client for the loop that first uses it."""
         return self._client(redis.asyncio, timeout)
 
-    def _client(self, library: Any, timeout: float | None) -> Any:
+    def _client(self, library: Any, timeout: float) -> Any:
         """Return a client of redis, or of redis.asyncio, which has everything under the same names."""
         options = self._options(library, timeout)
         if self.kind == "cluster":
@@ -151,10 +147,10 @@ class Address:
             options["connection_class"] = getattr(library.connection, kind.__name__)
         return library.Redis.from_pool(library.ConnectionPool(**options))
 
-    def _options(self, library: Any, timeout: float | None) -> dict[str, Any]:
+    def _options(self, library: Any, timeout: float) -> dict[str, Any]:
         """Return what every client is made with; redis-py's own defaults change with its releases."""
         return {
-            "socket_connect_timeout": min(timeout or CONNECT_TIMEOUT, CONNECT_TIMEOUT),
+            "socket_connect_timeout": min(timeout, CONNECT_TIMEOUT),
             "socket_timeout": timeout,
             # The beat is health check enough; threads, which have none, try again.
             "health_check_interval": 0,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import redis
 
-from ..errors import StoreSilent
 from .addresses import Address, aclose
 from .failures import told_as_unavailable
 from .layout import Layout, milliseconds
 
 READ_CHUNK = 1000
 """Entries, or records, that are read at once."""
+
+CANCEL_AGAIN = 0.1
+"""Seconds after which a call that has not ended is told so once more."""
 
 RawEntry = tuple[bytes, dict[bytes, bytes]]
 """As the stream has it."""
@@ -33,11 +35,17 @@ class Calls:
         self.partitions = range(layout.partitions)
         self._address = address
         self._timeout = timeout
-        # By how long the server may wait with its answer.
+        # By how long they wait for an answer: a client takes a longer silence than its own for a failure.
         self._clients: dict[float, Any] = {}
+        self._aside_tasks: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """End all connections; a later call makes new ones."""
+        while self._aside_tasks:
+            # Again, if one of them was cancelled and has not noticed.
+            for task in self._aside_tasks:
+                task.cancel()
+            await asyncio.wait(self._aside_tasks, timeout=CANCEL_AGAIN)
         clients, self._clients = self._clients, {}
         with told_as_unavailable(self._address.shown):
             for client in clients.values():
@@ -82,17 +90,28 @@ class Calls:
         """Return entries with greater sequence numbers; none if none came within so many seconds."""
         log = self.layout.keys(partition)[1]
         block = milliseconds(wait) if wait else None
-        try:
-            async with self._bounded(wait):
-                # Behind every entry of this number, whatever its time.
-                answer = await self._client(wait).xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
-        except StoreSilent:
-            if wait:
-                # It has no patience of its own that would make it ask anew where the partition is.
-                async with self._bounded():
-                    await self._client(wait).aclose()
-            raise
+        async with self._bounded(wait):
+            # Behind every entry of this number, whatever its time.
+            reading = self._client(wait).xread({log: f"{after}-{2**64 - 1}"}, READ_CHUNK, block)
+            answer = await (self._aside(reading) if wait else reading)
         return answer[0][1] if answer else []
+
+    async def _aside(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Await a call that may take long; when cancelled, wait no more, whatever becomes of the call."""
+        task = asyncio.create_task(call)
+        self._aside_tasks.add(task)
+        task.add_done_callback(self._end_aside)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        return task.result()
+
+    def _end_aside(self, task: asyncio.Task[Any]) -> None:
+        self._aside_tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it may be gone, and it is nobody's then
 
     @asynccontextmanager
     async def _bounded(self, wait: float = 0.0) -> AsyncIterator[None]:
@@ -105,12 +124,12 @@ class Calls:
                 async with asyncio.timeout(wait + 2 * self._timeout):
                     yield
         finally:
-            # asyncio.wait_for, in which redis-py writes, swallows one that comes amid it (Python 3.11).
+            # asyncio.wait_for, in which redis-py writes, swallows one that comes amid it (Python 3.11). The
+            # call goes on then: one that may take long is made aside.
             if task.cancelling() > cancelled_before:
                 raise asyncio.CancelledError
 
     def _client(self, wait: float = 0.0) -> Any:
         if wait not in self._clients:
-            # Who waits long for an answer is not to wait for it after it was cancelled: see _bounded.
-            self._clients[wait] = self._address.async_client(None if wait else self._timeout)
+            self._clients[wait] = self._address.async_client(wait + self._timeout)
         return self._clients[wait]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ..cast import ROWS, page_of
 from ..load import SOON, Load, told
+from ..plots import CHURN
 from ..processes import BenchError
 from ..run import Run, curve, percentile, spread
 from ..sights import Harvest
@@ -88,7 +89,7 @@ def _seen(run: Run, site: Site, load: Load, rate: float) -> Seen:
         load.plan("close", plan.closes)
         _wait(run, load, plan, due)
     windows = _latencies(load.harvest(), plan, options.grace, options.window, options.repeat)
-    run.curves["churn"] = curve(latency for window in windows for latency in window)
+    run.curves[f"{CHURN}{rate:,.0f}"] = curve(latency for window in windows for latency in window)
     p50, p99 = ([percentile(window, which) for window in windows] for which in (50, 99))
     return Seen(p50, p99, due, sum(map(len, windows)))
 

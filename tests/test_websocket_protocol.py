@@ -245,7 +245,7 @@ def test_what_is_no_more_than_a_handshake_is_taken_as_it_is() -> None:
         (b"transfer-encoding", b"chunked"),
     ],
 )
-async def test_a_handshake_with_anything_else_is_left_to_websockets(header: tuple[bytes, bytes]) -> None:
+def test_a_handshake_with_anything_else_is_left_to_websockets(header: tuple[bytes, bytes]) -> None:
     assert read_handshake("GET", b"/users/", list((HEADERS | dict([header])).items())) is None
 
 
@@ -259,7 +259,7 @@ async def test_a_handshake_with_anything_else_is_left_to_websockets(header: tupl
         ("GET", b"/users/", [(b"x%d" % number, b"y") for number in range(128)]),
     ],
 )
-async def test_a_handshake_that_is_otherwise_odd_is_left_to_websockets(
+def test_a_handshake_that_is_otherwise_odd_is_left_to_websockets(
     method: str, target: bytes, headers: list[tuple[bytes, bytes]]
 ) -> None:
     assert read_handshake(method, target, [*HEADERS.items(), *headers]) is None

@@ -62,20 +62,24 @@ class Answer:
     status_code, reason_phrase, body = 101, "Switching Protocols", b""
 
     def __init__(self, key: str) -> None:
-        self.headers = AnswerHead()
-        self.headers.update((("Upgrade", "websocket"), ("Connection", "Upgrade")))
-        self.headers.update((("Sec-WebSocket-Accept", accept_key(key)),))
+        self.headers = AnswerHead(
+            [
+                ("Upgrade", "websocket"),
+                ("Connection", "Upgrade"),
+                ("Sec-WebSocket-Accept", accept_key(key)),
+            ]
+        )
 
     def serialize(self) -> bytes:
         lines = "".join([f"{name}: {value}\r\n" for name, value in self.headers.raw_items()])
-        return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
+        return f"HTTP/1.1 {self.status_code} {self.reason_phrase}\r\n{lines}\r\n".encode("latin-1")
 
 
 class AnswerHead:
     """The headers of the answer, to which uvicorn adds those that the application wants."""
 
-    def __init__(self) -> None:
-        self._headers: list[tuple[str, str]] = []
+    def __init__(self, headers: list[tuple[str, str]]) -> None:
+        self._headers = headers
 
     def update(self, headers: Iterable[tuple[str, str]]) -> None:
         """Add headers. Raises ValueError for one that would be more than one."""

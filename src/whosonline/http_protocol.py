@@ -44,6 +44,7 @@ class ImpatientHttp(HttpToolsProtocol):
     door = Turns(AT_ONCE)
     """The server's; its own class sets it too."""
 
+    parser: Any
     _is_in = False
     _awaits = Awaits.HEAD
     _timer: asyncio.TimerHandle | None = None
@@ -95,7 +96,7 @@ class ImpatientHttp(HttpToolsProtocol):
             socket.take_handshake(*handshake)
             self.transport.set_protocol(socket)
         # It holds this protocol, as this does it: without a word they would wait for Python's collector.
-        self.parser: Any = None
+        self.parser = None
 
     def _handshake(self) -> tuple[Handshake, Answer] | None:
         """Return what our sockets take as it is; None where websockets is to read it."""

@@ -22,7 +22,7 @@ class _Json:
 
 def write(token: Token) -> str:
     """Return a token as a text that can stand in an address."""
-    return _signer(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS).sign_object(token, serializer=_Json)
+    return _signer().sign_object(token, serializer=_Json)
 
 
 def read(text: str, session: str) -> Token | None:
@@ -32,13 +32,16 @@ def read(text: str, session: str) -> Token | None:
         session: The name of the session that it came with.
     """
     try:
-        signer = _signer(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-        token: Token = signer.unsign_object(text, serializer=_Json)
+        token: Token = _signer().unsign_object(text, serializer=_Json)
     except (BadSignature, ValueError):
         return None
     return token if token.session == session else None
 
 
+def _signer() -> Signer:
+    return _signer_with(settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+
+
 @lru_cache(maxsize=1)
-def _signer(key: str, *fallback_keys: str) -> Signer:
+def _signer_with(key: str, *fallback_keys: str) -> Signer:
     return Signer(key=key, fallback_keys=list(fallback_keys), salt=SALT)

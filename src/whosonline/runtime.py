@@ -34,6 +34,12 @@ LONGEST_ANSWER = 2.0
 FILES_BESIDE = 100
 """Files that a process needs beside its sockets: pages that are asked for, the database, Redis."""
 
+KEPT = 30.0
+"""Seconds without a question after which a connection to the database is closed."""
+
+KEPT_UNTOLD = 0.25
+"""The same where nobody says when the server ends, which may be a test's: its database is to go, too."""
+
 POLICY_THREADS = sights.AT_ONCE + 2 * rooms.AT_ONCE
 """As many as questions are asked of an access policy at the same time."""
 
@@ -95,13 +101,6 @@ def present() -> Replica | SyncStore:
 def as_last_known() -> bool:
     """Return whether :func:`present` answers from a copy that may be old, since the store is away."""
     return present() is not sync_store() and _Running.hub is not None and not _Running.hub.ready
-
-
-KEPT = 30.0
-"""Seconds without a question after which a connection to the database is closed."""
-
-KEPT_UNTOLD = 0.25
-"""The same where nobody says when the server ends, which may be a test's: its database is to go, too."""
 
 
 class _Running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from threading import Lock
@@ -138,6 +139,13 @@ def expel_here(session: str) -> None:
     hub, loop = _Running.hub, _Running.loop
     if hub is not None and loop is not None and not loop.is_closed():
         loop.call_soon_threadsafe(hub.expel, session)
+
+
+async def wait_until_known(most: float) -> None:
+    """Wait until the running loop's hub, if there is one, knows who is present; so many seconds at most."""
+    if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_Running.hub.wait_until_known(), most)
 
 
 async def send_away() -> None:

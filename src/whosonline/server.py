@@ -45,6 +45,9 @@ its count, so that in a storm the youngest would be a million before it looks.""
 BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
 
+KNOWN_WITHIN = 5.0
+"""Seconds in which a server that has just begun reads the store before it counts as one that serves; it
+accepts, and says so, also while the store is away."""
 
 UNSENT = 16 * 1024
 """Bytes that the kernel takes for a peer beyond those that are on their way."""
@@ -182,7 +185,7 @@ def serve_on(
                 listener.listen(BACKLOG)
                 self.servers: list[Any] = [Acceptor(listener, self._create_protocol, shared)]
             _spare_the_collector()
-            accepting()
+            self._telling = asyncio.create_task(_tell_when_known(accepting))
 
         def _create_protocol(self) -> Any:
             if next(begun) % COLLECT_AFTER == 0:
@@ -222,6 +225,21 @@ def serve_on(
             runner.run(Server(config).serve(sockets=[listener]))
     except KeyboardInterrupt:
         pass  # uvicorn raises it again after it has ended cleanly
+
+
+async def _tell_when_known(accepting: Callable[[], None]) -> None:
+    """Say that this server accepts once it knows who is present.
+
+    The one that it replaces goes then, and all its sockets come here. Before the store is read no resume
+    token could be believed, and each of them would be looked up.
+    """
+    # Not imported: an application that has not done so has no hub, and may not even have our tables.
+    runtime: Any = sys.modules.get(f"{__package__}.runtime")
+    try:
+        if runtime is not None:
+            await runtime.wait_until_known(KNOWN_WITHIN)
+    finally:
+        accepting()
 
 
 def _spare_the_collector() -> None:

@@ -13,7 +13,7 @@ from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import BadMessage, CloseCode
 from whosonline.hub.hub import TooManyConnections
 from whosonline.hub.rights import RECHECK_DELAY, RENEW_DELAY, SessionEnded
-from whosonline.stores.base import Snapshot
+from whosonline.stores.base import Revoked, Snapshot
 from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle
 
@@ -413,8 +413,9 @@ async def test_a_large_snapshot_lets_the_loop_have_its_turns(
 ) -> None:
     monkeypatch.setattr(replica, "STEP", 1)
     hub = await world.node()
+    at = (Position("e", 0),)
     people = {f"u{number}": Presence(Status.ONLINE, Profile(f"u{number}", "")) for number in range(10)}
-    taking = asyncio.create_task(hub.on_snapshot(Snapshot((Position("e", 0),), {SITE: people}, 0.0)))
+    taking = asyncio.create_task(hub.on_snapshot(Snapshot(at, {SITE: people}, 0.0, Revoked(at, ()))))
     turns = 0
     while not taking.done():
         await asyncio.sleep(0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from whosonline.core.entries import Profile
 from whosonline.core.policy import Policy
 from whosonline.hub.hub import Hub
 from whosonline.hub.resumption import CLOCKS_APART, Token
+from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle
 
-from .conftest import Tab, World
+from .conftest import FaultyStore, Tab, World
 
 ANN = Profile("ann", "Ann")
 
@@ -25,7 +27,6 @@ async def welcomed(world: World, hub: Hub, user: str = "ann", session: str = "s"
 
 
 async def token_of(world: World, hub: Hub, **whose: Any) -> Token:
-    await world.clock.advance(0.1)  # a node believes none of before its own time
     token = await welcomed(world, hub, **whose)
     assert token is not None
     return token
@@ -39,21 +40,77 @@ async def test_a_token_is_believed_by_its_own_node_and_by_the_others(world: Worl
     assert other.believes(token)
 
 
-async def test_a_node_that_began_later_looks_everybody_up(world: World):
+async def test_a_node_that_begins_later_believes_it_too(world: World):
+    """A server is replaced, and all its sockets come to the new one."""
     hub = await world.node()
     token = await token_of(world, hub)
-    await token_of(world, hub, user="bob")  # the log goes on
+    await token_of(world, hub, user="bob", session="b")  # the log goes on
+    assert (await world.node()).believes(token)
+
+
+async def test_a_node_that_begins_later_knows_who_must_be_looked_up(world: World):
+    hub = await world.node()
+    whose = ["ann", "bob", "cid", "dan", "eve", "fay"]
+    tokens = [await token_of(world, hub, user=user, session=f"of {user}") for user in whose]
+    world.sync.expel("of ann", "ann")
+    world.sync.renew("of bob", "bob")
+    world.sync.recheck("cid")
+    world.sync.relist("dan", Profile("don", "Don"), "dan")
+    world.sync.relist("eve", Profile("eve", "Eve"), None)
+    late = await world.node()
+    assert [token.user for token in tokens if late.believes(token)] == ["eve", "fay"]
+
+
+async def test_a_node_that_begins_believes_no_token_of_before_an_outage(world: World):
+    """Who logged out meanwhile could not be told through the store."""
+    store = FaultyStore(MemoryStore(world.backend))
+    hub = await world.node(store)
+    token = await token_of(world, hub)
+    await _outage(world, store)
+    late = await world.node()
+    assert not late.believes(token)
+    await world.clock.advance(2 * CLOCKS_APART)
+    assert late.believes(await token_of(world, hub, user="bob", session="b"))
+
+
+async def test_nor_one_that_began_amid_it(world: World):
+    """It hears of it from the nodes that were cut off, when they are back."""
+    store = FaultyStore(MemoryStore(world.backend))
+    hub, other = await world.node(store), await world.node()
+    before = await token_of(world, hub)
+    late: list[Hub] = []
+
+    async def begin() -> None:
+        late.append(await world.node())
+
+    await _outage(world, store, amid=begin)
+    after = await token_of(world, other, user="bob", session="b")
+    assert [late[0].believes(token) for token in (before, after)] == [False, True]
+    assert other.believes(before)  # that was never cut off, and has heard all that others could say
+
+
+async def test_an_outage_amid_the_beat_that_tells_of_another_is_told_too(world: World):
+    """Of the second the answer to the first says nothing."""
+    store = FaultyStore(MemoryStore(world.backend))
+    hub = await world.node(store)
+    await _outage(world, store)
+    token = await token_of(world, await world.node())
+    store.lose_answers = True
+    await _outage(world, store)
+    assert hub.ready
     assert not (await world.node()).believes(token)
 
 
-async def test_a_node_that_begins_amid_an_outage_believes_no_token_of_before_it(world: World):
-    """Who logged out meanwhile could not be told through the store, and the log has not moved."""
-    hub = await world.node()
-    await token_of(world, hub)
-    token = await token_of(world, hub)  # of the log's end: another tab changes nothing
-    late = await world.node()
-    assert not late.believes(token)
-    assert late.believes(token._replace(looked_up=world.clock.wall() + 0.1))
+async def _outage(
+    world: World, store: FaultyStore, amid: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Let a node lose the store for a moment, and come back to it."""
+    store.away = True
+    await world.clock.advance(Policy().beat)
+    if amid is not None:
+        await amid()
+    store.away = False
+    await world.clock.advance(2 * Policy().beat)
 
 
 async def test_after_a_log_out_the_session_is_looked_up_and_others_are_not(world: World):

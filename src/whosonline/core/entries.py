@@ -67,7 +67,21 @@ class Renew(NamedTuple):
     session: str
 
 
-Entry = Change | Listing | Recheck | Expel | Renew
+class Missed(NamedTuple):
+    """Before this something may be missing: a node could not reach the store for a while."""
+
+
+Entry = Change | Listing | Recheck | Expel | Renew | Missed
+
+
+def revocation(entry: Entry) -> Recheck | Expel | Renew | None:
+    """Return what an entry says that makes a look-up of before worthless; no more of it than that."""
+    match entry:
+        case Expel() | Renew() | Recheck():
+            return entry
+        case Listing(user, _, was) if was is not None:  # of who is new nothing was looked up
+            return Recheck(user)
+    return None
 
 
 class Position(NamedTuple):

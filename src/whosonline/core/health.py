@@ -51,7 +51,7 @@ class Health:
 
     def failed(self, loop: str, now: float) -> News | None:
         """Note that a call failed; return what is to be said of it, if anything is."""
-        before = bool(self._failing)
+        before = self.away
         self._failing[loop] = self._failing.get(loop, 0) + 1
         if not before:
             self._away_since = self._said_at = now
@@ -67,6 +67,11 @@ class Health:
         if self._failing.pop(loop, None) is None or self._failing:
             return None
         return self.lasted(now)
+
+    @property
+    def away(self) -> bool:
+        """Whether the store is."""
+        return bool(self._failing)
 
     def failures(self, loop: str) -> int:
         """Return how many calls of a loop have failed in a row."""

@@ -1,13 +1,13 @@
 """What has been revoked, since when that is known, and so which resume tokens still stand.
 
 A token says that a session was a user's at some place in the log. It stands as long as nothing that the log
-has said since took that away. A node knows what the log said from the first place on that it followed it
-from; of tokens that are older it knows nothing, and trusts none.
+has said since took that away. A node knows that from where on it has followed the log; of some time before,
+the store tells it when it begins. Of tokens that are older still it knows nothing, and trusts none.
 """
 
 from __future__ import annotations
 
-from .entries import Cursor
+from .entries import Cursor, Entry, Expel, Missed, Recheck, Renew, revocation
 from .recent import Recent
 
 MOST = 50_000
@@ -24,24 +24,33 @@ class Revocations:
     def __init__(self, span: float) -> None:
         self._span = span
         self._since: Cursor | None = None
+        self._followed_from: Cursor = ()
         self._forget()
 
-    def begin(self, cursor: Cursor) -> None:
-        """Know everything from this place in the log on, and nothing of before."""
-        self._since = cursor
+    def begin(self, cursor: Cursor, since: Cursor | None = None) -> None:
+        """Follow the log from a place on, and know nothing yet of what it said.
+
+        Args:
+            since: From where on :meth:`note` is about to be told of everything; by default from there.
+        """
+        self._followed_from = cursor
+        self._since = cursor if since is None else since
         self._forget()
 
-    def end(self) -> None:
-        """Know nothing any more: the log cannot be followed, or may have missed something."""
-        self._since = None
-
-    def revoke_session(self, session: str, now: float, cursor: Cursor) -> None:
-        """Note that a session has ended. `cursor`: a place in the log not before the entry that says so."""
-        self._add(self._sessions, session, now, cursor)
-
-    def revoke_user(self, user: str, now: float, cursor: Cursor) -> None:
-        """Note that something about a user has changed, who has to be looked up anew."""
-        self._add(self._users, user, now, cursor)
+    def note(self, entry: Entry, now: float, cursor: Cursor) -> None:
+        """Take over what an entry revokes, if anything. `cursor`: a place in the log not before it."""
+        match revocation(entry):
+            case Expel(session) | Renew(session):
+                self._add(self._sessions, session, now, cursor)
+            case Recheck(user):
+                self._add(self._users, user, now, cursor)
+        if (
+            isinstance(entry, Missed)
+            and self._since is not None
+            and _reaches(self._followed_from, self._since)
+        ):
+            # What was heard from the store may lack something; what was followed is as good as ever.
+            self._since = self._followed_from
 
     def stands(self, issued: Cursor, session: str, user: str) -> bool:
         """Return whether a token of this place in the log is still right, as far as the log is known."""

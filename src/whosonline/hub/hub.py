@@ -80,6 +80,7 @@ class Hub:
         self.policy = policy
         self.replica = Replica()
         self._follower = Follower(self.replica)
+        self._knows = asyncio.Event()
         self._store = store
         self._site = site
         self._clock = clock or LoopClock()
@@ -128,7 +129,11 @@ class Hub:
     @property
     def knows(self) -> bool:
         """Whether it knows who is present; while the store is away, as of when it went."""
-        return self._follower.epoch is not None
+        return self._knows.is_set()
+
+    async def wait_until_known(self) -> None:
+        """Wait until :attr:`knows`."""
+        await self._knows.wait()
 
     async def stop(self) -> None:
         """End: leave the store, and write down what is not written yet."""
@@ -380,7 +385,7 @@ class Hub:
         every node had the time to find out and to announce its users.
         """
         rooms = await _in_turns(self.replica.rooms_of(snapshot.state))
-        self._resumption.on_snapshot(snapshot.cursor)
+        self._resumption.on_snapshot(snapshot.cursor, snapshot.revoked)
         before = self._follower.epoch
         changed = self._follower.take_over(snapshot.cursor, snapshot.state, rooms)
         if before is not None or self._connections.count():
@@ -391,6 +396,7 @@ class Hub:
         if before not in (None, self._follower.epoch):
             self._release_held_later()
         self._views.mark_all(changed)
+        self._knows.set()
         self._fanout.set_known()
 
     def _make_good_what_was_missed(self, changed: Iterable[tuple[str, str]]) -> None:

@@ -73,6 +73,9 @@ class Node:
         # One at a time: an answer that comes late must not hide what a later one told, or would have told.
         self._asking = asyncio.Lock()
         self._beat_doubtful = False
+        # Times that the store was away, and how many of them it was told of: others may have had to tell it
+        # something in vain.
+        self._outages = self._outages_told = 0
         self._health = Health()
         self._has_read = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -136,6 +139,7 @@ class Node:
         now = self._clock.time()
         match self._health.failed(name, now):
             case News.AWAY:
+                self._outages += 1
                 known = "statuses hold as last known" if self._has_read else "nobody's status is known yet"
                 logger.warning("%s: the store is away, %s: %s", LABEL, known, reason)
                 self._events.on_degraded(True)
@@ -161,10 +165,14 @@ class Node:
         async with self._asking:
             # An answer that is lost may have been the one that told.
             doubtful, self._beat_doubtful = self._beat_doubtful, True
-            info = NodeInfo(LABEL, self._connections.count(), self._cursor)
+            outages = self._outages
+            missed = outages > self._outages_told
+            info = NodeInfo(LABEL, self._connections.count(), self._cursor, missed)
             expelled = await self._store.beat(info) is Beat.EXPELLED
             self._beat_doubtful = False
         self._answered("beat")
+        if not self._health.away:
+            self._outages_told = outages
         if expelled:
             logger.warning("this node was expelled, or the store lost its memory; reporting everyone")
         if expelled or doubtful:

@@ -1,16 +1,18 @@
 """Resume tokens: a socket that comes back with one needs no look-up.
 
 A token says that a session was a user's at one place in the log. The node that it is shown to believes it if
-it has followed the log from there, without a break, and read of nothing that takes it away. All others are
-looked up. A token is no secret that lets anybody in: it goes with the session's cookie, and only with that.
+it knows what the log has said from there on, and nothing of that takes it away: it has followed it, without a
+break, or was told by the store what had been said before it began. All others are looked up.
+A token is no secret that lets anybody in: it goes with the session's cookie, and only with that.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..core.entries import Cursor, Entry, Expel, Listing, Profile, Recheck, Renew
+from ..core.entries import Cursor, Entry, Profile
 from ..core.revocations import Revocations
+from ..stores.base import Revoked
 from .clock import Clock
 from .connection import Connection
 
@@ -78,25 +80,17 @@ class Resumption:
 
     # What the log says
 
-    def on_snapshot(self, cursor: Cursor) -> None:
-        """Go on from a place in the log, with nothing known of before."""
-        if self._cursor is None:
-            # What an outage before this node's time kept from the log, nobody can tell it.
-            self._sure_from = max(self._sure_from, self._clock.wall())
+    def on_snapshot(self, cursor: Cursor, revoked: Revoked) -> None:
+        """Go on from a place in the log, and with what the store says of before."""
         self._cursor = cursor
-        self._revocations.begin(cursor)
+        self._revocations.begin(cursor, revoked.since)
+        for entry in revoked.entries:
+            self.on_entry(entry, cursor)
 
     def on_entry(self, entry: Entry, cursor: Cursor) -> None:
         """Take an entry of the log, which is not behind this place."""
         self._cursor = cursor
-        now = self._clock.time()
-        match entry:
-            case Expel(session) | Renew(session):
-                self._revocations.revoke_session(session, now, cursor)
-            case Recheck(user):
-                self._revocations.revoke_user(user, now, cursor)
-            case Listing(user, _, was) if was is not None:  # who is new has no token yet
-                self._revocations.revoke_user(user, now, cursor)
+        self._revocations.note(entry, self._clock.time(), cursor)
 
     def on_degraded(self, degraded: bool) -> None:
         """Note that the store is away, or back. Who logged out meanwhile could not be told through it."""

@@ -11,6 +11,9 @@ Obligations (each is a test in :mod:`whosonline.testing.contract`):
   nothing changed.
 - A dead node's users leave when its lease ran out and somebody sweeps, unless another node or a touch
   holds them; then nothing is logged.
+- Revocations are remembered beside the log, as many as it holds entries, for nodes that begin later. Where a
+  node says that it could not reach the store for a while, that is logged, and what was remembered until then
+  is forgotten: it may not be all.
 - A node that was expelled, or whose store lost its memory, is told so by its next beat, and its next full
   report heals everything.
 - A store that may have lost some of its memory begins a new epoch, in which it knows no node. Whom it still
@@ -26,7 +29,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from ..core.entries import Batch, Change, Cursor, Profile, Report
+from ..core.entries import Batch, Change, Cursor, Expel, Profile, Recheck, Renew, Report
 from ..core.replica import Presence, State
 
 
@@ -39,6 +42,15 @@ class Beat(Enum):
     The lease is open again; report everybody anew."""
 
 
+class Revoked(NamedTuple):
+    """What a reader of the log who begins now has to know of what it said before."""
+
+    since: Cursor
+    """From where on nothing is missing; not before this epoch."""
+    entries: tuple[Recheck | Expel | Renew, ...]
+    """The revocations (:func:`~..core.entries.revocation`), those of one partition in their order."""
+
+
 class Snapshot(NamedTuple):
     """The whole state, and the place in the log from which to go on."""
 
@@ -46,6 +58,8 @@ class Snapshot(NamedTuple):
     state: State
     age: float
     """For how many seconds the epoch has been, by the store's clock; of several partitions, the youngest."""
+    revoked: Revoked
+    """At least as far as the cursor."""
 
 
 class NodeInfo(NamedTuple):
@@ -57,6 +71,8 @@ class NodeInfo(NamedTuple):
     """Open sockets."""
     cursor: Cursor | None
     """How far it has followed the log."""
+    missed: bool = False
+    """Whether it could not reach the store for a while: what was told then may be missing from the log."""
 
 
 NO_INFO = NodeInfo("", 0, None)
@@ -198,7 +214,7 @@ class Store(ABC):
         """Renew the lease, or begin a new one if it ran out.
 
         Args:
-            info: What :meth:`SyncStore.status` is to tell of this node.
+            info: What :meth:`SyncStore.status` is to tell of this node, and others of what it missed.
         """
 
     @abstractmethod

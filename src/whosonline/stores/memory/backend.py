@@ -94,6 +94,8 @@ class MemoryBackend:
             self.open(name, lease)
             self._nodes[name].info = info
             self._nodes[name].behind = self._log.behind(info.cursor)
+            if info.missed:
+                self._log.miss()
             return Beat.RENEWED if known else Beat.EXPELLED
 
     def close(self, name: str, linger: float) -> None:
@@ -257,7 +259,8 @@ class MemoryBackend:
 
     def snapshot(self) -> Snapshot:
         with self._lock:
-            return Snapshot(self._log.cursor(), self._folded.as_state(), self._clock() - self._began)
+            age = self._clock() - self._began
+            return Snapshot(self._log.cursor(), self._folded.as_state(), age, self._log.revoked())
 
     def status(self) -> StoreStatus:
         with self._lock:

@@ -8,7 +8,8 @@ from contextlib import suppress
 from itertools import islice
 from uuid import uuid4
 
-from ...core.entries import Batch, Cursor, Entry, Position
+from ...core.entries import Batch, Cursor, Entry, Expel, Missed, Position, Recheck, Renew, revocation
+from ..base import Revoked
 from ..errors import PositionGone
 
 FOLLOW_CHUNK = 1000
@@ -19,14 +20,19 @@ class Log:
     """Up to `length` entries, in order; used under the backend's lock."""
 
     def __init__(self, length: int) -> None:
+        self._length = length
         self._entries: deque[Entry] = deque(maxlen=length)
+        # Revocations with their sequence numbers; none is missing that came after this number.
+        self._revoked: deque[tuple[int, Recheck | Expel | Renew]] = deque()
+        self._sure = 0
         # Each waiter is of a loop of its own, maybe in another thread.
         self._waiting: set[asyncio.Future[None]] = set()
         self._begin()
 
     def _begin(self) -> None:
         self._epoch = uuid4().hex
-        self._sequence = 0
+        self._sequence = self._sure = 0
+        self._revoked.clear()
 
     def wipe(self) -> None:
         """Forget all entries, and begin a new epoch."""
@@ -50,7 +56,21 @@ class Log:
     def append(self, entry: Entry) -> None:
         self._sequence += 1
         self._entries.append(entry)
+        if revoked := revocation(entry):
+            self._revoked.append((self._sequence, revoked))
+            if len(self._revoked) > self._length:
+                self._sure, _ = self._revoked.popleft()
         self._wake()
+
+    def miss(self) -> None:
+        """Note that something may be missing until now."""
+        self.append(Missed())
+        self._sure = self._sequence
+        self._revoked.clear()
+
+    def revoked(self) -> Revoked:
+        """Return what is known of what was revoked."""
+        return Revoked((Position(self._epoch, self._sure),), tuple(entry for _, entry in self._revoked))
 
     def read(self, cursor: Cursor, waiter: asyncio.Future[None]) -> Batch:
         """Return the entries after a place; if there are none yet, complete the waiter when there are.

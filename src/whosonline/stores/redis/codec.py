@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from ...core.entries import Change, Entry, Expel, Listing, Profile, Recheck, Renew, Report
+from ...core.entries import Change, Entry, Expel, Listing, Missed, Profile, Recheck, Renew, Report
 from ...core.replica import Presence
 from ...core.statuses import Status
 from ..base import NodeStatus, StoreStatus
@@ -26,6 +26,7 @@ class Kind(IntEnum):
     RECHECK = 3
     EXPEL = 4
     RENEW = 5
+    MISSED = 6
 
 
 STATUSES = (Status.OFFLINE, Status.AWAY, Status.ONLINE)
@@ -68,6 +69,8 @@ def unpack_entry(packed: bytes) -> Entry | None:
             return Expel(session)
         case [Kind.RENEW, session]:
             return Renew(session)
+        case [Kind.MISSED]:
+            return Missed()
         case [Kind.EPOCH, _]:
             return None
         case other:

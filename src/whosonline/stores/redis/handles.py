@@ -55,7 +55,8 @@ class RedisStore(Store):
     async def beat(self, info: NodeInfo = NO_INFO) -> Beat:
         mine = self._node, milliseconds(self._lease), info.label, info.connections
         places = info.cursor or (NOWHERE,) * self._layout.partitions
-        known = await self._calls.run_in_all("beat", *((*mine, *place) for place in places))
+        missed = int(info.missed)
+        known = await self._calls.run_in_all("beat", *((*mine, *place, missed) for place in places))
         return Beat.RENEWED if all(known) else Beat.EXPELLED
 
     async def close(self, linger: float) -> None:

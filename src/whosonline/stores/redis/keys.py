@@ -11,7 +11,8 @@ from binascii import crc32
 KEYS = (
     "meta",
     # hash: run (of the server), epoch, sequence (of the latest entry), began (the epoch), lease (longest),
-    # swept (when), amnesty (until when nothing is judged), more (to sweep), nodes (that there have been)
+    # swept (when), amnesty (until when nothing is judged), more (to sweep), nodes (that there have been),
+    # sure (after which sequence number nothing is missing from "revoked")
     "log",  # stream: "<sequence>-<microseconds since 1970>" -> e, an entry
     "present",  # hash: "<length of room>:<room><user>" -> the record of a present user; see lua/lib.lua
     "names",  # hash: node -> its number; living nodes only
@@ -20,6 +21,7 @@ KEYS = (
     "leases",  # sorted set: number, by when the lease runs out
     "dying",  # list: numbers whose lease ran out and whose users are being taken from them
     "touches",  # sorted set: "<length of user>:<user><session>", by when it runs out
+    "revoked",  # list: sequence number, entry, ... of the latest revocations
     "order:",  # + room, sorted set: "<name key>\0<user>", all of the same score: in name order
     "holds:",  # + number, set: "<length of room>:<room><user>" of whom the node holds
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from ...core.entries import Change, Position
+from ...core.entries import Change, Expel, Position, Recheck, Renew
 from ...core.replica import Presence
 from ...core.statuses import Status
-from ..base import Snapshot
+from ..base import Revoked, Snapshot
 from ..errors import PositionGone, StoreUnavailable
 from . import codec
 from .calls import Calls
@@ -49,7 +49,8 @@ async def _try_to_take(calls: Calls) -> Snapshot:
             raise PositionGone(f"epoch {first.epoch} is over")
         sequence = await _replay(calls, partition, first.sequence, last.sequence, moment, state)
         cursor.append(Position(last.epoch, sequence))
-    return Snapshot(tuple(cursor), state, min(tip.age for tip in ended))
+    age = min(tip.age for tip in ended)
+    return Snapshot(tuple(cursor), state, age, await _revoked(calls))
 
 
 async def _scan_all(calls: Calls) -> Found:
@@ -84,6 +85,13 @@ async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, 
                 _apply(logged.entry, state)
         await asyncio.sleep(0)
     return at
+
+
+async def _revoked(calls: Calls) -> Revoked:
+    parts = await calls.run_in_all("revoked", ())
+    since = tuple(Position(epoch.decode(), int(sure)) for epoch, sure, _ in parts)
+    entries = [codec.unpack_entry(packed) for _, _, kept in parts for packed in kept[1::2]]
+    return Revoked(since, tuple(entry for entry in entries if isinstance(entry, Recheck | Expel | Renew)))
 
 
 def _apply(change: Change, state: Found) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from ...core.entries import Change, Expel, Listing, Profile, Recheck, Renew
+from ...core.entries import Change, Expel, Listing, Profile, Recheck, Renew, revocation
 from ...core.replica import Presence
 from ..base import StoreStatus, SyncStore
 from . import codec
@@ -61,13 +61,18 @@ class RedisSyncStore(SyncStore):
         return codec.unpack_changes(self._run("expel", partition, entry, session, *known))
 
     def renew(self, session: str, user: str) -> None:
-        self._run("append", self._layout.of(user), codec.pack_entry(Renew(session)))
+        self._append(user, Renew(session))
 
     def recheck(self, user: str) -> None:
-        self._run("append", self._layout.of(user), codec.pack_entry(Recheck(user)))
+        self._append(user, Recheck(user))
 
     def relist(self, user: str, profile: Profile | None, was: str | None) -> None:
-        self._run("append", self._layout.of(user), codec.pack_entry(Listing(user, profile, was)))
+        self._append(user, Listing(user, profile, was))
+
+    def _append(self, user: str, entry: Listing | Recheck | Renew) -> None:
+        revoked = revocation(entry)
+        remembered = () if revoked is None else (codec.pack_entry(revoked),)
+        self._run("append", self._layout.of(user), codec.pack_entry(entry), *remembered)
 
     def statuses(self, room: str, users: Iterable[str]) -> Mapping[str, Presence]:
         found: dict[str, Presence] = {}

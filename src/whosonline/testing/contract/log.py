@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ...core.entries import Batch, Change, Entry, Expel, Listing, Recheck, Renew
+from ...core.entries import Batch, Change, Cursor, Entry, Expel, Listing, Missed, Recheck, Renew
 from ...core.statuses import SITE, Status
-from ...stores.base import Snapshot, Store
+from ...stores.base import NO_INFO, Revoked, Snapshot, Store
 from ...stores.errors import NodeExpelled, PositionGone
 from .cluster import PATIENCE, Cluster, log_after, named, present, replay, seen
 
@@ -24,6 +24,11 @@ async def _next(following: AsyncIterator[Batch]) -> Batch:
         while not (batch := await anext(following)).entries:
             pass
     return batch
+
+
+def _is_behind(place: Cursor, other: Cursor) -> bool:
+    """Return whether one place in the log is behind another, in any partition."""
+    return any(mine.sequence > its.sequence for mine, its in zip(place, other, strict=True))
 
 
 class LogContract:
@@ -110,6 +115,62 @@ class LogContract:
             Expel("session"),
             *left,
         ]
+
+    async def test_a_snapshot_tells_what_was_revoked_since_the_epoch_began(self, cluster: Cluster) -> None:
+        a = await cluster.node("a")
+        begin = (await a.snapshot()).cursor
+        await a.report([seen("ann")])
+        a.sync.recheck("ann")
+        a.sync.relist("zoe", named("zoe", "Zoë"), None)  # who is new had nothing that could be revoked
+        a.sync.relist("zoe", named("zoe", "Zoe"), "zoe")
+        a.sync.renew("another", "ann")
+        a.sync.expel("session", "ann")
+        a.sync.expel("of somebody")
+        revoked = (await a.snapshot()).revoked
+        assert not _is_behind(revoked.since, begin)
+        assert sorted(revoked.entries, key=repr) == [
+            Expel("of somebody"),
+            Expel("session"),
+            Recheck("ann"),
+            Recheck("zoe"),  # without the names
+            Renew("another"),
+        ]
+
+    async def test_so_much_is_remembered_of_it_as_the_log_holds(self, cluster: Cluster) -> None:
+        a = await cluster.node("a")
+        users = [f"user {n}" for n in range(cluster.log_length * 3 // 2)]
+        for user in users:
+            a.sync.recheck(user)
+        snapshot = await a.snapshot()
+        since, entries = snapshot.revoked
+        assert cluster.log_length // 2 < len(entries) <= cluster.log_length + len(since)
+        assert Recheck(users[-1]) in entries
+        # Nothing else was logged: as many as the numbers say.
+        places = zip(snapshot.cursor, since, strict=True)
+        assert len(entries) == sum(end.sequence - begin.sequence for end, begin in places)
+
+    async def test_where_a_node_could_not_reach_the_store_nothing_is_sure_of_before(
+        self, cluster: Cluster
+    ) -> None:
+        a = await cluster.node("a")
+        a.sync.recheck("ann")
+        before = (await a.snapshot()).cursor
+        await a.beat(NO_INFO._replace(missed=True))
+        snapshot = await a.snapshot()
+        assert set(await log_after(a, before)) == {Missed()}
+        assert snapshot.revoked == Revoked(snapshot.cursor, ())
+        await a.beat()
+        a.sync.recheck("bob")
+        assert (await a.snapshot()).revoked == Revoked(snapshot.cursor, (Recheck("bob"),))
+
+    async def test_what_was_revoked_in_an_earlier_epoch_is_of_no_use(self, cluster: Cluster) -> None:
+        a = await cluster.node("a")
+        a.sync.recheck("ann")
+        await cluster.wipe()
+        await a.beat()
+        snapshot = await a.snapshot()
+        assert [its.epoch for its in snapshot.revoked.since] == [its.epoch for its in snapshot.cursor]
+        assert snapshot.revoked.entries == ()
 
     async def test_changes_are_dated_by_the_stores_clock(self, cluster: Cluster) -> None:
         a, b = await cluster.node("a"), await cluster.node("b")

@@ -1,5 +1,6 @@
 -- Begins a node's lease, or renews it.
--- ARGV: node, lease in milliseconds, its label, its connections, epoch and sequence number it has followed to
+-- ARGV: node, lease in milliseconds, its label, its connections, epoch and sequence number it has followed to, 1 if it
+-- could not reach the store for a while
 -- Returns whether the store knew the node.
 
 ensure_epoch()
@@ -22,5 +23,9 @@ end
 local behind = epoch == meta.epoch and meta.sequence - followed or -1
 call('HSET', NODES, index, cmsgpack.pack({ lease, name, serial, ghost, label, connections, behind }))
 call('ZADD', LEASES, now + lease, index)
+if ARGV[8] == '1' then
+    log(cmsgpack.pack({ MISSED }))
+    remember_from_here()
+end
 finish()
 return known

@@ -10,5 +10,6 @@ if user then
     refold(SITE, user, record)
 end
 log(ARGV[2])
+remember(ARGV[2])
 finish()
 return changes

@@ -10,11 +10,11 @@
 -- it, some at a time. When an epoch begins every node becomes a ghost: known under that number no more, its users
 -- held for a lease still. Under its new number it tells everything anew, which takes each user over from the ghost.
 
-local META, LOG, PRESENT, NAMES, GHOSTS, NODES, LEASES, DYING, TOUCHES, ORDER, HOLDS = unpack(KEYS)
+local META, LOG, PRESENT, NAMES, GHOSTS, NODES, LEASES, DYING, TOUCHES, REVOKED, ORDER, HOLDS = unpack(KEYS)
 local LOG_LENGTH = ARGV[1]
 local SITE = 'site'
 local OFFLINE, ONLINE = 0, 2 -- away is 1: the fold of several is the greatest
-local CHANGE, EPOCH = 1, 0
+local EPOCH, CHANGE, MISSED = 0, 1, 6
 
 local call = redis.call
 local time = call('TIME')
@@ -47,6 +47,21 @@ local function log(entry)
     call('XADD', LOG, 'MAXLEN', '~', LOG_LENGTH, text(meta.sequence) .. '-' .. text(micros), 'e', entry)
 end
 
+-- Revocations are remembered beside the log, for nodes that begin later.
+
+local function remember(revocation)
+    call('RPUSH', REVOKED, text(meta.sequence), revocation)
+    if call('LLEN', REVOKED) > 2 * LOG_LENGTH then
+        call('HSET', META, 'sure', call('LPOP', REVOKED))
+        call('LPOP', REVOKED)
+    end
+end
+
+local function remember_from_here()
+    call('DEL', REVOKED)
+    call('HSET', META, 'sure', text(meta.sequence))
+end
+
 local function finish()
     if meta.sequence ~= logged then
         call('HSET', META, 'sequence', text(meta.sequence))
@@ -73,6 +88,7 @@ local function begin_epoch(run)
     meta.sequence = math.max(meta.sequence, micros)
     call('HSET', META, 'run', run, 'epoch', meta.epoch, 'began', now, 'swept', now, 'amnesty', meta.amnesty)
     log(cmsgpack.pack({ EPOCH, meta.epoch }))
+    remember_from_here()
     finish()
 end
 

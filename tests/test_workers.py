@@ -50,6 +50,7 @@ from whosonline import workers
 SECRET_KEY = "only-for-tests"
 ASGI_APPLICATION = "application.application"
 workers.PATIENCE = float(os.environ.get("PATIENCE", workers.PATIENCE))
+workers.WAY = float(os.environ.get("WAY", workers.WAY))
 """
 
 APPLICATION = """
@@ -285,6 +286,17 @@ def test_a_worker_that_does_not_end_is_killed(tmp_path: Path):
         assert site.process.wait(DEADLINE) == -signal.SIGTERM
         assert f"(process {stuck}) has not ended within 0.5 s: it is killed" in site.output()
         assert not lives(stuck)
+
+
+def test_a_worker_that_does_not_give_way_is_ended(tmp_path: Path):
+    with Site(tmp_path, 1, WAY="0.5", PATIENCE="0.5") as site:
+        stuck = site.serving().ask()
+        os.kill(stuck, signal.SIGSTOP)
+        site.signal(signal.SIGHUP)
+        until(lambda: "the restart is done" in site.output())
+        assert f"(process {stuck}) has not given way within 0.5 s: it is ended" in site.output()
+        assert not lives(stuck)
+        assert site.ask() != stuck
 
 
 def test_workers_end_when_the_process_that_keeps_them_is_killed(tmp_path: Path):

@@ -148,10 +148,14 @@ async def wait_until_known(most: float) -> None:
             await asyncio.wait_for(_Running.hub.wait_until_known(), most)
 
 
-async def send_away() -> None:
-    """Have the sockets of the running loop's hub, if there is one, come back to another server."""
+async def send_away(a_second: float = float("inf")) -> None:
+    """Have the sockets of the running loop's hub, if there is one, come back to another server.
+
+    Args:
+        a_second: So many of them in a second at most.
+    """
     if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():
-        await _Running.hub.send_away()
+        await _Running.hub.send_away(a_second)
 
 
 async def stop_hub() -> None:

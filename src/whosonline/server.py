@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import itertools
 import logging
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -20,34 +17,14 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.utils.module_loading import import_string
 
-from .acceptor import Acceptor
 from .conf import get_settings
 from .workers import WorkerFailed, supervise
 
 GRACEFUL_SHUTDOWN = 5
 """Seconds until a server that is going stops waiting for peers that read nothing."""
 
-SETTLE = 0.1
-"""Seconds in which a server that accepts no more hears those it has just accepted."""
-
-FAREWELL = 2.0
-"""Seconds in which a server that goes waits for its sockets to answer that they have heard it."""
-
-COLLECTOR = (50_000, 0, 1000)
-"""New objects until Python looks for garbage among the youngest; of two such times one includes those of the
-other; and how many of the latter until it looks through all, if there is a quarter more than the last time.
-The first two are to be short looks: among a million objects one takes seconds on a busy machine."""
-
-COLLECT_AFTER = 200
-"""New connections after which it looks too, whatever it has counted: it takes those that end meanwhile off
-its count, so that in a storm the youngest would be a million before it looks."""
-
 BACKLOG = 4096
 """Connections that may wait to be accepted: everybody comes back at once after a restart."""
-
-KNOWN_WITHIN = 5.0
-"""Seconds in which a server that has just begun reads the store before it counts as one that serves; it
-accepts, and says so, also while the store is away."""
 
 UNSENT = 16 * 1024
 """Bytes that the kernel takes for a peer beyond those that are on their way."""
@@ -166,91 +143,24 @@ def _work(
 def serve_on(
     listener: socket.socket,
     config: Any,
-    accepting: Callable[[], None] = lambda: None,
+    accepting: Callable[[], None] | None = None,
     *,
     shared: bool = False,
 ) -> None:
-    """Serve on a bound socket until a signal ends it; tell when it accepts."""
-    import uvicorn
+    """Serve on a bound socket until a signal ends it.
+
+    Args:
+        accepting: Makes it one of several workers: called once it accepts, and knows who is online.
+        shared: Whether others accept from the same socket.
+    """
+    from .uvicorn_server import Server
 
     _open_all_files()
-    begun = itertools.count(1)
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            if sys.platform == "win32":  # whose loop waits for no socket that is accepted from elsewhere
-                await super().startup(sockets)
-            else:
-                await super().startup(sockets=[])
-                listener.listen(BACKLOG)
-                self.servers: list[Any] = [Acceptor(listener, self._create_protocol, shared)]
-            _spare_the_collector()
-            self._telling = asyncio.create_task(_tell_when_known(accepting))
-
-        def _create_protocol(self) -> Any:
-            if next(begun) % COLLECT_AFTER == 0:
-                gc.collect(1)
-            return config.http_protocol_class(
-                config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
-
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            # uvicorn hangs up on whoever it has accepted and not yet heard.
-            for server in self.servers:
-                server.close()
-            listener.close()  # who comes now is refused, or taken by a worker that shares it
-            if sys.platform != "win32":  # others wait for all connections to end
-                await asyncio.gather(*(server.wait_closed() for server in self.servers))
-            await asyncio.sleep(SETTLE)
-            await self._send_away()
-            await super().shutdown(sockets)
-
-        async def _send_away(self) -> None:
-            # uvicorn hangs up without waiting for an answer. If something of the peer's is unread by then, or
-            # on its way, the kernel resets the connection, and the peer may never read why it ended.
-            deadline = time.monotonic() + FAREWELL
-            door = config.http_protocol_class.door
-            while (self._sockets() or door.crowded) and time.monotonic() < deadline:
-                from .runtime import send_away  # not above: a worker imports this before Django is set up
-
-                await send_away()  # again: some were on their way in
-                await asyncio.sleep(0.02)
-
-        def _sockets(self) -> bool:
-            kind: Any = self.config.ws_protocol_class
-            return any(isinstance(connection, kind) for connection in self.server_state.connections)
-
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(Server(config).serve(sockets=[listener]))
+            runner.run(Server(config, listener, accepting, shared=shared).serve(sockets=[listener]))
     except KeyboardInterrupt:
         pass  # uvicorn raises it again after it has ended cleanly
-
-
-async def _tell_when_known(accepting: Callable[[], None]) -> None:
-    """Say that this server accepts once it knows who is present.
-
-    The one that it replaces goes then, and all its sockets come here. Before the store is read no resume
-    token could be believed, and each of them would be looked up.
-    """
-    # Not imported: an application that has not done so has no hub, and may not even have our tables.
-    runtime: Any = sys.modules.get(f"{__package__}.runtime")
-    try:
-        if runtime is not None:
-            await runtime.wait_until_known(KNOWN_WITHIN)
-    finally:
-        accepting()
-
-
-def _spare_the_collector() -> None:
-    """Have Python look for garbage less often, and not in what a server keeps until its end.
-
-    A hundred thousand objects are made by the thousand sockets, and stay: to look through all of them again
-    and again takes more of the processor than the sockets do.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR)
 
 
 def _open_all_files() -> None:

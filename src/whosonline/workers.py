@@ -22,13 +22,20 @@ from typing import Any, NoReturn
 logger = logging.getLogger("whosonline.workers")
 
 Serve = Callable[[socket.socket, Callable[[], None]], None]
-"""What a worker does until SIGTERM, given its socket and what to call once it accepts. It is pickled."""
+"""What a worker does until SIGTERM, or REPLACED, given its socket and what to call once it accepts.
+It is pickled."""
+
+REPLACED = getattr(signal, "SIGUSR1", signal.SIGTERM)
+"""Tells a worker that another has taken its place: it sends its peers there, without haste, and ends."""
 
 START = 60.0
 """Seconds that a worker may take until it accepts."""
 
 PATIENCE = 10.0
 """Seconds that a worker may take to end: more than the server waits for its peers."""
+
+WAY = 300.0
+"""Seconds that one that was replaced may take for that."""
 
 STEADY = 10.0
 """Seconds after which a worker that dies has not died of its start."""
@@ -146,7 +153,7 @@ class _Supervisor:
                 logger.warning("%s: the restart is given up, and the one it was to replace stays", error)
                 return
             old, self._slots[slot] = self._slots[slot], new
-            await old.end()
+            await old.give_way()
             logger.info("%s serves in place of %s", new, old)
         # A warning, as what else happens to workers is: who asked for it is to see that it is over.
         took = time.monotonic() - began
@@ -199,6 +206,16 @@ class _Worker:
         if not (self._up.done() and self._up.result()):
             await self.end()
             raise WorkerFailed(f"{self} did not come up")
+
+    async def give_way(self) -> None:
+        """Have it end in its own time, since another accepts in its place; if it takes too long, end it."""
+        if not self.ended.is_set() and self._process.pid is not None:
+            os.kill(self._process.pid, REPLACED)
+        try:
+            await asyncio.wait_for(self.ended.wait(), WAY)
+        except TimeoutError:
+            logger.warning("%s has not given way within %g s: it is ended", self, WAY)
+            await self.end()
 
     async def end(self) -> None:
         """End it, by force if it takes too long."""

@@ -12,7 +12,7 @@ from whosonline.core.replica import Presence
 from whosonline.core.statuses import SITE, Status
 from whosonline.core.wire import BadMessage, CloseCode
 from whosonline.hub.hub import TooManyConnections
-from whosonline.hub.rights import RECHECK_DELAY, RENEW_DELAY, SessionEnded
+from whosonline.hub.rights import CLOSE_CHUNK, RECHECK_DELAY, RENEW_DELAY, SessionEnded
 from whosonline.stores.base import Revoked, Snapshot
 from whosonline.stores.memory import MemoryStore
 from whosonline.testing.clock import settle
@@ -161,6 +161,23 @@ async def test_who_was_looked_up_after_a_change_is_not_looked_up_once_more(world
     await world.clock.advance(2 * RECHECK_DELAY)
     await world.tab(hub, "ann")
     assert "staying" not in world.people.queries
+
+
+async def test_a_node_that_is_replaced_sends_its_sockets_away_some_at_a_time_and_serves_the_others(world):
+    hub, other = await world.node(connections_per_user=2 * CLOSE_CHUNK), await world.node()
+    tabs = [Tab(hub, "ann", f"session {number}") for number in range(2 * CLOSE_CHUNK)]
+    for tab in tabs:
+        hub.open(tab.connection, Profile("ann", "Ann"), touched=False)
+    await tabs[-1].say('{"type":"watch","users":["bob"]}')
+    going = asyncio.create_task(hub.send_away(a_second=CLOSE_CHUNK))
+    await settle()
+    other.open(Tab(other, "bob", "s").connection, Profile("bob", "Bob"), touched=False)
+    await world.clock.advance(0.9)
+    assert [tab.socket.closed_with for tab in tabs].count(CloseCode.GOING) == CLOSE_CHUNK
+    assert {"bob": {"status": "online"}} in [message.get("users") for message in tabs[-1].take()]
+    await world.clock.advance(2)
+    assert {tab.socket.closed_with for tab in tabs} == {CloseCode.GOING}
+    assert going.done()
 
 
 async def test_a_session_that_is_given_another_key_comes_back_with_it_unseen(world):

@@ -252,9 +252,9 @@ class Hub:
         self._connections.close(connection, self._clock.time())
         self._schedule_grace()
 
-    async def send_away(self) -> None:
-        """Have every socket come back, to another server: this one is going."""
-        await self._rights.send_away()
+    async def send_away(self, a_second: float = float("inf")) -> None:
+        """Have every socket come back, to another server: this one is going. At most so many in a second."""
+        await self._rights.send_away(a_second)
 
     def asking(self, connection: Connection, message: wire.ClientMessage) -> Awaitable[None] | None:
         """Return what is to be awaited before a message is handled; None unless the site wants to be asked.

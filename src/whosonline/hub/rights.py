@@ -130,12 +130,12 @@ class Rights:
         if not running:
             self._spawn(self._ask_about_everybody())
 
-    async def send_away(self) -> None:
-        """Have every socket come back, to another server: this one is going."""
-        connections = self._connections.ids()
+    async def send_away(self, a_second: float) -> None:
+        """Have every socket come back, to another server: this one is going. At most so many in a second."""
+        connections, pause = self._connections.ids(), CLOSE_CHUNK / a_second
         for start in range(0, len(connections), CLOSE_CHUNK):
             _send_back(connections[start : start + CLOSE_CHUNK])
-            await asyncio.sleep(0)
+            await (self._clock.sleep(pause) if pause else asyncio.sleep(0))
 
     # Inside
 

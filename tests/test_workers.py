@@ -299,6 +299,22 @@ def test_a_worker_that_does_not_give_way_is_ended(tmp_path: Path):
         assert site.ask() != stuck
 
 
+def test_a_new_worker_that_dies_while_the_old_one_gives_way_is_replaced(tmp_path: Path):
+    with Site(tmp_path, 1) as site:
+        old = site.serving().ask()
+        os.kill(old, signal.SIGSTOP)  # it takes its time
+        site.signal(signal.SIGHUP)
+        until(lambda: len(site.noted("begun")) == 2)
+        new = site.answering(1, but={old}).pop()
+        until(lambda: f"process {new})" not in site.output())
+        os.kill(new, signal.SIGKILL)
+        until(lambda: f"(process {new}, exit code -9) has died: it is replaced at once" in site.output())
+        assert site.answering(1, but={old, new})
+        os.kill(old, signal.SIGCONT)
+        until(lambda: "the restart is done" in site.output())
+        assert len(site.noted("begun")) == 3
+
+
 def test_workers_end_when_the_process_that_keeps_them_is_killed(tmp_path: Path):
     with Site(tmp_path) as site:
         site.serving()

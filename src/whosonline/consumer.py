@@ -151,7 +151,7 @@ class PresenceConsumer:
                 expires=token.expires,
                 invisible=token.invisible,
                 looked_up=token.looked_up,
-                returns=True,
+                returns=token.cursor,
             )
         try:
             visitor: Visitor | None = await hub.arrivals.who(key) if key else None
@@ -220,8 +220,10 @@ class PresenceConsumer:
 
     async def _first_event(self, seconds: float) -> Any:
         """Return what the client does first; note it if that takes longer than so many seconds, unless 0."""
+        if not seconds:
+            return await self._receive()
         try:
-            async with asyncio.timeout(seconds or None):
+            async with asyncio.timeout(seconds):
                 return await self._receive()
         except TimeoutError:
             self._closing = CloseCode.TOO_MANY_CONNECTIONS

@@ -92,8 +92,7 @@ class ImpatientHttp(HttpToolsProtocol):
             self.connections.discard(self)
             kind: Any = self.ws_protocol_class
             socket = kind(config=self.config, server_state=self.server_state, app_state=self.app_state)
-            socket.connection_made(self.transport)
-            socket.take_handshake(*handshake)
+            socket.take_over(self, *handshake)
             self.transport.set_protocol(socket)
         # It holds this protocol, as this does it: without a word they would wait for Python's collector.
         self.parser = None

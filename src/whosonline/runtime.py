@@ -141,6 +141,13 @@ def expel_here(session: str) -> None:
         loop.call_soon_threadsafe(hub.expel, session)
 
 
+def miss_here() -> None:
+    """Have this process's own hub, if there is one, log that the store was not told of something."""
+    hub, loop = _Running.hub, _Running.loop
+    if hub is not None and loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(hub.miss)
+
+
 async def wait_until_known(most: float) -> None:
     """Wait until the running loop's hub, if there is one, knows who is present; so many seconds at most."""
     if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():

@@ -19,10 +19,11 @@ from django.contrib.sessions.backends import cached_db, db
 from django.core.cache import caches
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.crypto import constant_time_compare
 
 from . import access, directory
-from .core.entries import Profile
+from .core.entries import Cursor, Profile
+from .macs import salted_digest
 from .models import Invisible
 
 TOUCH_KEY = "_whosonline_touch"
@@ -56,8 +57,8 @@ class Visitor:
     """Whether the access policy lets the user connect; None if it could not say."""
     looked_up: float = field(default_factory=time.time)
     """When this was so, in seconds since 1970."""
-    returns: bool = False
-    """Whether a resume token said so, which a page has that was connected before."""
+    returns: Cursor | None = None
+    """If a resume token said so, which a page has that was connected before: its place in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class _Session:
 
 def session_name(session_key: str) -> str:
     """Return a name for a session that gives nobody the session: it goes into logs and stores."""
-    return salted_hmac("whosonline.session", session_key, algorithm="sha256").hexdigest()[:24]
+    return salted_digest("whosonline.session", session_key, settings.SECRET_KEY).hex()[:24]
 
 
 def visitors_of(session_keys: Iterable[str]) -> dict[str, Visitor]:

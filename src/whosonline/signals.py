@@ -20,7 +20,7 @@ from . import directory, last_seen, words
 from .conf import get_settings
 from .core.entries import Change, Profile
 from .models import Invisible
-from .runtime import expel_here, sync_store
+from .runtime import expel_here, miss_here, sync_store
 from .sessions import TOUCH_KEY, forget_cached, session_engine, session_name
 from .stores.errors import StoreUnavailable
 
@@ -47,7 +47,8 @@ def _tell(what: str, tell: Callable[[], list[Change] | None]) -> bool:
         if changes:
             last_seen.save({change.user: int(change.at) for change in changes})
     except StoreUnavailable as error:
-        # The nodes ask anew who may stay, and read the list of users anew, when it is back.
+        # Nodes that lost it too ask anew who may stay, and read the list of users anew, when it is back.
+        miss_here()
         logger.warning("the store is away and was not told of %s: %s", what, error)
         return False
     return True

@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import logging
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
 
 from .acceptor import Acceptor
 from .workers import REPLACED
+
+logger = logging.getLogger(__name__)
 
 SETTLE = 0.1
 """Seconds in which a server that accepts no more hears those it has just accepted."""
@@ -75,8 +78,9 @@ class Server(uvicorn.Server):
             self._listener.listen(self.config.backlog)
             self.servers: list[Any] = [Acceptor(self._listener, self._create_protocol, self._shared)]
             if self._accepting is not None:
-                asyncio.get_running_loop().add_signal_handler(REPLACED, self._begin, self._give_way)
-                self._begin(self._tell_when_known)
+                loop = asyncio.get_running_loop()
+                loop.add_signal_handler(REPLACED, self._begin, self._give_way, self._end)
+                self._begin(self._wait_until_known, self._accepting)
         _spare_the_collector()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -87,8 +91,20 @@ class Server(uvicorn.Server):
         await self._send_away()
         await super().shutdown(sockets)
 
-    def _begin(self, step: Callable[[], Any]) -> None:
-        self._tasks.append(asyncio.create_task(step()))
+    def _begin(self, step: Callable[[], Awaitable[None]], then: Callable[[], None]) -> None:
+        """Do something beside all else, and something after it, even if it fails."""
+
+        async def both() -> None:
+            try:
+                await step()
+            except Exception:
+                logger.exception("a server could not %s", step.__name__.strip("_").replace("_", " "))
+            then()
+
+        self._tasks.append(asyncio.create_task(both()))
+
+    def _end(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
 
     def _create_protocol(self) -> Any:
         if next(self._begun) % COLLECT_AFTER == 0:
@@ -96,25 +112,22 @@ class Server(uvicorn.Server):
         kind: Any = self.config.http_protocol_class
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
-    async def _tell_when_known(self) -> None:
+    async def _wait_until_known(self) -> None:
         # The one that it replaces goes then, and its sockets come here. Before the store is read no resume
         # token could be believed, and each of them would be looked up.
-        assert self._accepting is not None
-        try:
-            if runtime := _runtime():
-                await runtime.wait_until_known(KNOWN_WITHIN)
-        finally:
-            self._accepting()
+        if runtime := _runtime():
+            await runtime.wait_until_known(KNOWN_WITHIN)
 
     async def _give_way(self) -> None:
-        """Let another take all sockets over; then end as by a signal."""
-        try:
-            await self._accept_no_more()
-            await asyncio.sleep(SETTLE)
-            if runtime := _runtime():
-                await runtime.send_away(SENT_AWAY)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
+        """Let another take all sockets over."""
+        await asyncio.shield(self._accept_no_more())  # those who are being accepted are nobody else's
+        await asyncio.sleep(SETTLE)
+        kind: Any = self.config.http_protocol_class
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, kind):  # else a proxy that keeps it brings further requests here
+                connection.shutdown()
+        if runtime := _runtime():
+            await runtime.send_away(SENT_AWAY)
 
     async def _accept_no_more(self) -> None:
         # uvicorn hangs up on whoever it has accepted and not yet heard.

@@ -54,6 +54,10 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     queue: Any
     writable: Any
     scope: Any
+    transport: Any
+    server: Any
+    client: Any
+    scheme: Any
     ping_timeout: float
     pending_ping_payload: Any
     losses = Turns(LOSE_AT_ONCE)
@@ -103,8 +107,11 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_initiated and self.conn.handshake_exc is not None:
             self.transport.close()  # websockets has no answer to it, and reads nothing more
 
-    def take_handshake(self, request: Handshake, answer: Answer) -> None:
-        """Begin with a handshake that HTTP's parser has read, in place of the bytes of one."""
+    def take_over(self, http: Any, request: Handshake, answer: Answer) -> None:
+        """Begin with a connection of HTTP's protocol, and a handshake that it has read."""
+        self.connections.add(self)
+        self.transport, self.server, self.client = http.transport, http.server, http.client
+        self.scheme = "wss" if http.scheme == "https" else "ws"
         # What waits for a request is done with it; from here on there are frames.
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)

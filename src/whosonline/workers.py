@@ -120,14 +120,13 @@ class _Supervisor:
             await worker.come_up()
         started()
         async with asyncio.TaskGroup() as group:
-            for slot in range(len(self._slots)):
-                group.create_task(self._keep(slot))
+            keepers = [group.create_task(self._keep(slot)) for slot in range(len(self._slots))]
             while True:
                 await self._restart.wait()
                 self._restart.clear()
-                await self._replace_all()
+                await self._replace_all(group, keepers)
 
-    async def _keep(self, slot: int) -> None:
+    async def _keep(self, slot: int) -> NoReturn:
         """Replace the worker of a slot when it dies: at once, but not at once again and again."""
         delay = 0.0
         while True:
@@ -143,7 +142,7 @@ class _Supervisor:
             if self._slots[slot] is worker:  # still: a restart may have put another there
                 self._slots[slot] = self._start(slot)
 
-    async def _replace_all(self) -> None:
+    async def _replace_all(self, group: asyncio.TaskGroup, keepers: list[asyncio.Task[NoReturn]]) -> None:
         began = time.monotonic()
         for slot in range(len(self._slots)):
             new = self._start(slot)
@@ -153,6 +152,9 @@ class _Supervisor:
                 logger.warning("%s: the restart is given up, and the one it was to replace stays", error)
                 return
             old, self._slots[slot] = self._slots[slot], new
+            # The new one may die while the old one still gives way.
+            keepers[slot].cancel()
+            keepers[slot] = group.create_task(self._keep(slot))
             await old.give_way()
             logger.info("%s serves in place of %s", new, old)
         # A warning, as what else happens to workers is: who asked for it is to see that it is over.

@@ -74,6 +74,17 @@ def test_where_something_may_be_missing_what_was_followed_still_counts(known):
     assert known.stands(place(30), "a session", "ann")
 
 
+def test_each_partition_is_known_from_where_it_was_followed_or_nothing_is_missing_any_more(known):
+    def places(first: int, second: int) -> Cursor:
+        return (Position("first", first), Position("second", second))
+
+    known.begin(places(30, 10), since=places(35, 2))
+    known.note(Missed(), 0.0, places(40, 20))
+    assert known.stands(places(35, 10), "a session", "ann")
+    assert not known.stands(places(35, 9), "a session", "ann")
+    assert not known.stands(places(34, 10), "a session", "ann")
+
+
 def test_what_was_missing_already_when_it_began_stays_so(known):
     known.begin(place(30), since=place(35))
     known.note(Missed(), 0.0, place(40))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from whosonline.core import wire
-from whosonline.core.entries import Profile
+from whosonline.core.entries import Cursor, Profile
 from whosonline.core.policy import Policy
 from whosonline.core.search import matches
 from whosonline.hub.access import OPEN
@@ -29,10 +29,12 @@ FAR = 1e12
 class Tab:
     """A browser's tab: a socket of a person at a hub."""
 
-    def __init__(self, hub: Hub, user: str, session: str) -> None:
+    def __init__(self, hub: Hub, user: str, session: str, returns: Cursor | None = None) -> None:
         self.hub = hub
         self.socket = RecordingSocket()
-        self.connection = hub.connection(user, session, session, self.socket.send, self._closed, FAR)
+        self.connection = hub.connection(
+            user, session, session, self.socket.send, self._closed, FAR, returns=returns
+        )
 
     def _closed(self, code: wire.CloseCode) -> None:
         self.socket.close(code)

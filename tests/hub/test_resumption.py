@@ -89,6 +89,62 @@ async def test_nor_one_that_began_amid_it(world: World):
     assert other.believes(before)  # that was never cut off, and has heard all that others could say
 
 
+async def test_a_token_that_was_got_by_another_is_of_the_same_place(world: World):
+    """Else a node that was never cut off would make good what others may not believe."""
+    store = FaultyStore(MemoryStore(world.backend))
+    hub, _ = await world.node(), await world.node(store)
+    first = await token_of(world, hub)
+    await _outage(world, store)
+    assert hub.believes(first)
+    tab = Tab(hub, "ann", "s", returns=first.cursor)
+    hub.open(tab.connection, ANN, touched=False)
+    await settle()
+    second = world.people.tokens[tab.take("welcome")[0]["resume"]]
+    late = await world.node()
+    assert not late.believes(second)
+    await world.clock.advance(hub.policy.recheck * 1.1)
+    assert late.believes(world.people.tokens[tab.take("resume")[-1]["resume"]])
+
+
+async def test_nothing_is_sure_of_before_a_node_died_that_may_have_been_cut_off(world: World):
+    store = FaultyStore(MemoryStore(world.backend))
+    hub, other = await world.node(store), await world.node()
+    token = await token_of(world, other)
+    store.away = True
+    await hub.stop()
+    await world.clock.advance(Policy().lease + Policy().sweep)
+    assert not (await world.node()).believes(token)
+
+
+async def test_a_node_that_goes_says_before_what_it_missed(world: World):
+    store = FaultyStore(MemoryStore(world.backend))
+    hub, other = await world.node(store), await world.node()
+    token = await token_of(world, other)
+    store.away = True
+    await world.clock.advance(Policy().beat)
+    store.away = False
+    await hub.stop()
+    assert not (await world.node()).believes(token)
+
+
+async def test_a_node_that_is_replaced_leaves_its_tokens_good(world: World):
+    hub = await world.node()
+    token = await token_of(world, hub)
+    late = await world.node()
+    await hub.stop()
+    await world.clock.advance(2 * Policy().lease)
+    assert late.believes(token)
+    assert (await world.node()).believes(token)
+
+
+async def test_what_its_process_could_not_tell_the_store_is_told_by_the_next_beat(world: World):
+    hub = await world.node()
+    token = await token_of(world, hub)
+    hub.miss()
+    await world.clock.advance(Policy().beat)
+    assert not (await world.node()).believes(token)
+
+
 async def test_an_outage_amid_the_beat_that_tells_of_another_is_told_too(world: World):
     """Of the second the answer to the first says nothing."""
     store = FaultyStore(MemoryStore(world.backend))

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from whosonline.core.entries import Profile, Report
+from whosonline.core.entries import Missed, Profile, Report
 from whosonline.core.replica import Presence
 from whosonline.core.statuses import SITE, Status, fold
 from whosonline.stores.base import Beat, Snapshot, Store
@@ -34,6 +34,7 @@ class Model:
 
     def __init__(self, now: float) -> None:
         self.deadlines: dict[str, float] = {}
+        self.leaving: set[str] = set()
         self.held: dict[tuple[str, str, str], Status] = {}
         """(node, room, user)"""
         self.touches: dict[tuple[str, str], float] = {}
@@ -68,16 +69,19 @@ class Model:
         if all(end <= now for end in self.deadlines.values()):
             self.touches = {touch: end for touch, end in self.touches.items() if end > now}
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float) -> int:
+        """End what is due; return how many nodes died without a farewell."""
         longest = LEASE if self.deadlines else 0.0
         if now - self.swept > longest / 2:
             self.amnesty = now + longest
         self.swept = now
         if now < self.amnesty:
-            return
+            return 0
         self.touches = {touch: end for touch, end in self.touches.items() if end > now}
+        died = {node for node, end in self.deadlines.items() if end <= now} - self.leaving
         self.deadlines = {node: end for node, end in self.deadlines.items() if end > now}
         self.held = {held: status for held, status in self.held.items() if held[0] in self.deadlines}
+        return len(died)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -128,12 +132,14 @@ class StoreMachine(RuleBasedStateMachine):
         expected = Beat.RENEWED if node in self.model.deadlines else Beat.EXPELLED
         assert self.runner.run(self.stores[node].beat()) is expected
         self.model.deadlines[node] = self.clock.time() + LEASE
+        self.model.leaving.discard(node)
 
     @rule(node=nodes, linger=st.sampled_from([0.0, 2.0]))
     def close(self, node: str, linger: float) -> None:
         self.runner.run(self.stores[node].close(linger))
         if node in self.model.deadlines:
             self.model.deadlines[node] = self.clock.time() + linger
+            self.model.leaving.add(node)
 
     @rule(node=nodes, reports=st.lists(reports | releasing, min_size=1, max_size=5))
     def report(self, node: str, reports: list[Report]) -> None:
@@ -170,8 +176,9 @@ class StoreMachine(RuleBasedStateMachine):
     def sweep(self, node: str) -> None:
         before = self._snapshot()
         caused, _ = self.runner.run(self.stores[node].sweep())
-        assert caused == self.runner.run(log_after(self.stores[node], before.cursor))
-        self.model.sweep(self.clock.time())
+        logged = self.runner.run(log_after(self.stores[node], before.cursor))
+        assert caused == [entry for entry in logged if entry != Missed()]
+        assert logged.count(Missed()) == self.model.sweep(self.clock.time())
 
     @rule(turns=st.integers(1, 12), alive=st.sets(nodes))
     def all_goes_well(self, turns: int, alive: set[str]) -> None:

@@ -30,6 +30,7 @@ def network_of(address: str | None) -> str | None:
     return str(found)
 
 
+@lru_cache(maxsize=4096)
 def is_this_machine(address: str | None) -> bool:
     """Return whether an address is of the machine that this runs on."""
     try:

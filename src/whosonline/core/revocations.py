@@ -44,13 +44,9 @@ class Revocations:
                 self._add(self._sessions, session, now, cursor)
             case Recheck(user):
                 self._add(self._users, user, now, cursor)
-        if (
-            isinstance(entry, Missed)
-            and self._since is not None
-            and _reaches(self._followed_from, self._since)
-        ):
+        if isinstance(entry, Missed) and self._since is not None:
             # What was heard from the store may lack something; what was followed is as good as ever.
-            self._since = self._followed_from
+            self._since = _later(self._followed_from, self._since)
 
     def stands(self, issued: Cursor, session: str, user: str) -> bool:
         """Return whether a token of this place in the log is still right, as far as the log is known."""
@@ -71,9 +67,19 @@ class Revocations:
             self.begin(cursor)
 
 
+def _later(place: Cursor, other: Cursor) -> Cursor:
+    """Return a place in the log, or in partitions where it is later, in the same epoch, another."""
+    return tuple(
+        its if its.epoch == mine.epoch and its.sequence > mine.sequence else mine
+        for mine, its in zip(place, other, strict=True)
+    )
+
+
 def _reaches(place: Cursor, since: Cursor) -> bool:
     """Return whether one place in the log is not before another, and of the same epoch."""
-    return len(place) == len(since) and all(
-        mine.epoch == its.epoch and mine.sequence >= its.sequence
-        for mine, its in zip(place, since, strict=True)
-    )
+    if len(place) != len(since):
+        return False
+    for (epoch, sequence), (its_epoch, its_sequence) in zip(place, since, strict=True):
+        if epoch != its_epoch or sequence < its_sequence:
+            return False
+    return True

@@ -39,13 +39,16 @@ LATE = 0.5
 
 
 class LoopClock:
-    """The running event loop's own time."""
+    """The time of the event loop in which it is asked first."""
 
     def __init__(self) -> None:
         self._late_at = float("-inf")
+        self._time: Callable[[], float] | None = None
 
     def time(self) -> float:
-        return asyncio.get_running_loop().time()
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     def wall(self) -> float:
         return time.time()

@@ -9,6 +9,7 @@ from enum import IntFlag
 from types import coroutine
 from typing import Any, NamedTuple, Protocol
 
+from ..core.entries import Cursor
 from ..core.views import Watcher
 from ..core.wire import CloseCode
 
@@ -95,6 +96,7 @@ class Connection(Watcher):
         "closed",
         "counted",
         "expires",
+        "known_at",
         "learning",
         "looked_up",
         "returns",
@@ -122,6 +124,8 @@ class Connection(Watcher):
         self.ticket = ticket
         self.expires = expires
         self.looked_up = looked_up
+        self.known_at: Cursor | None = None
+        """The place in the log of the resume token that it came with; None once the site was asked itself."""
         # Whether its page shows what it was told before it lost another connection.
         self.returns = False
         self.closed = False

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from ..core import wire
 from ..core.addresses import Addresses
 from ..core.connections import Connections
-from ..core.entries import Batch, Change, Expel, Listing, Profile, Recheck, Renew
+from ..core.entries import Batch, Change, Cursor, Expel, Listing, Profile, Recheck, Renew
 from ..core.follower import Follower
 from ..core.policy import Policy
 from ..core.recent import Recent
@@ -135,6 +135,10 @@ class Hub:
         """Wait until :attr:`knows`."""
         await self._knows.wait()
 
+    def miss(self) -> None:
+        """Note that this process could not tell the store of something."""
+        self._node.miss()
+
     async def stop(self) -> None:
         """End: leave the store, and write down what is not written yet."""
         self._fanout.stop()
@@ -162,16 +166,17 @@ class Hub:
         expires: float = float("inf"),
         write: Write | None = None,
         looked_up: float | None = None,
-        returns: bool = False,
+        returns: Cursor | None = None,
     ) -> Connection:
         """Return a connection for a socket; :meth:`open` counts it in.
 
         Args:
-            returns: Whether its page has been connected before, and only comes back.
+            returns: If its page has been connected before, and only comes back: the place in the log of the
+                resume token that it came with.
         """
         timeout, at = self.policy.send_timeout, self._clock.wall() if looked_up is None else looked_up
         connection = Connection(user, session, ticket, send, close, self, timeout, expires, write, at)
-        connection.returns = returns
+        connection.known_at, connection.returns = returns, returns is not None
         return connection
 
     @property
@@ -314,6 +319,7 @@ class Hub:
             self._connections.rename(user, standing.profile)
             self._node.report_soon()
         connection.looked_up = self._clock.wall() - (self._clock.time() - asked)
+        connection.known_at = None
         if self._connections.set_invisible(user, standing.invisible):
             self._node.report_soon()
             self._tell_visibility(self._connections.of_user(user))

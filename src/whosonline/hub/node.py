@@ -73,8 +73,7 @@ class Node:
         # One at a time: an answer that comes late must not hide what a later one told, or would have told.
         self._asking = asyncio.Lock()
         self._beat_doubtful = False
-        # Times that the store was away, and how many of them it was told of: others may have had to tell it
-        # something in vain.
+        # Times that the store was away, or not told of something; and how many of them it was told of.
         self._outages = self._outages_told = 0
         self._health = Health()
         self._has_read = False
@@ -106,6 +105,8 @@ class Node:
         self._tasks = []
         try:
             async with asyncio.timeout(self._policy.beat):
+                if self._outages > self._outages_told:
+                    await self._store.beat(self._info())
                 await self._store.close(self._policy.grace)
         except (StoreUnavailable, TimeoutError):
             logger.warning("the store could not be told that this node goes; its lease runs out")
@@ -113,6 +114,10 @@ class Node:
     def report_soon(self) -> None:
         """Have the store told what has changed."""
         self._to_report.set()
+
+    def miss(self) -> None:
+        """Have the store told that something was to be told in vain."""
+        self._outages += 1
 
     async def _repeat(self, name: str, step: Callable[[], Awaitable[None]], interval: float) -> None:
         while True:
@@ -139,7 +144,7 @@ class Node:
         now = self._clock.time()
         match self._health.failed(name, now):
             case News.AWAY:
-                self._outages += 1
+                self.miss()
                 known = "statuses hold as last known" if self._has_read else "nobody's status is known yet"
                 logger.warning("%s: the store is away, %s: %s", LABEL, known, reason)
                 self._events.on_degraded(True)
@@ -166,9 +171,7 @@ class Node:
             # An answer that is lost may have been the one that told.
             doubtful, self._beat_doubtful = self._beat_doubtful, True
             outages = self._outages
-            missed = outages > self._outages_told
-            info = NodeInfo(LABEL, self._connections.count(), self._cursor, missed)
-            expelled = await self._store.beat(info) is Beat.EXPELLED
+            expelled = await self._store.beat(self._info()) is Beat.EXPELLED
             self._beat_doubtful = False
         self._answered("beat")
         if not self._health.away:
@@ -178,6 +181,10 @@ class Node:
         if expelled or doubtful:
             self._connections.announce()
             self.report_soon()
+
+    def _info(self) -> NodeInfo:
+        missed = self._outages > self._outages_told
+        return NodeInfo(LABEL, self._connections.count(), self._cursor, missed)
 
     async def _report(self) -> None:
         await self._to_report.wait()

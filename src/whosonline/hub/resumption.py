@@ -33,7 +33,7 @@ class Token(NamedTuple):
     invisible: bool
     """Whether the user wants to appear offline."""
     cursor: Cursor
-    """A place in the log at which all of this was so."""
+    """A place in the log at which the site said so."""
 
 
 class Resumption:
@@ -65,7 +65,7 @@ class Resumption:
             connection.looked_up,
             connection.expires,
             invisible,
-            self._cursor,
+            connection.known_at or self._cursor,
         )
 
     def believes(self, token: Token) -> bool:

@@ -12,8 +12,9 @@ Obligations (each is a test in :mod:`whosonline.testing.contract`):
 - A dead node's users leave when its lease ran out and somebody sweeps, unless another node or a touch
   holds them; then nothing is logged.
 - Revocations are remembered beside the log, as many as it holds entries, for nodes that begin later. Where a
-  node says that it could not reach the store for a while, that is logged, and what was remembered until then
-  is forgotten: it may not be all.
+  node says that it could not reach the store for a while, or its lease runs out though it has not closed,
+  that is logged (:class:`~..core.entries.Missed`), and what was remembered until then is forgotten: it may
+  not be all.
 - A node that was expelled, or whose store lost its memory, is told so by its next beat, and its next full
   report heals everything.
 - A store that may have lost some of its memory begins a new epoch, in which it knows no node. Whom it still

@@ -156,6 +156,8 @@ class MemoryBackend:
     def _sweep_nodes(self, now: float) -> list[Change]:
         for name in [name for name, node in self._nodes.items() if node.deadline <= now]:
             self._dying.append(self._nodes.pop(name))
+            if not self._dying[-1].leaving:
+                self._log.miss()  # one that was cut off, and not only killed, can tell that no more
         changes: list[Change] = []
         chunk = SWEEP_CHUNK
         while self._dying and chunk:

@@ -30,7 +30,7 @@ class Cluster(ABC):
     """
 
     lease = 10.0
-    log_length = 2000
+    log_length = 2400
     sweep_chunk = 1000
 
     @abstractmethod

@@ -24,8 +24,7 @@ local behind = epoch == meta.epoch and meta.sequence - followed or -1
 call('HSET', NODES, index, cmsgpack.pack({ lease, name, serial, ghost, label, connections, behind }))
 call('ZADD', LEASES, now + lease, index)
 if ARGV[8] == '1' then
-    log(cmsgpack.pack({ MISSED }))
-    remember_from_here()
+    miss()
 end
 finish()
 return known

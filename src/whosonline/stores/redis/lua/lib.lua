@@ -51,7 +51,7 @@ end
 
 local function remember(revocation)
     call('RPUSH', REVOKED, text(meta.sequence), revocation)
-    if call('LLEN', REVOKED) > 2 * LOG_LENGTH then
+    while call('LLEN', REVOKED) > 2 * LOG_LENGTH do
         call('HSET', META, 'sure', call('LPOP', REVOKED))
         call('LPOP', REVOKED)
     end
@@ -60,6 +60,12 @@ end
 local function remember_from_here()
     call('DEL', REVOKED)
     call('HSET', META, 'sure', text(meta.sequence))
+end
+
+-- What a node had to tell, or what its process had, may be missing from the log.
+local function miss()
+    log(cmsgpack.pack({ MISSED }))
+    remember_from_here()
 end
 
 local function finish()

@@ -27,6 +27,10 @@ for _, index in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now)) do
     for _, known in ipairs({ NAMES, GHOSTS }) do
         if call('HGET', known, node[2]) == index then
             call('HDEL', known, node[2])
+            -- One that was cut off, and not only killed, can tell that no more.
+            if known == NAMES and node[8] ~= 1 then
+                miss()
+            end
         end
     end
     call('ZREM', LEASES, index)

@@ -1,0 +1,139 @@
+"""How a server begins among others, and gives way to another; the processes' side is in test_workers.py."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from typing import Any
+
+import pytest
+import uvicorn
+
+from whosonline import uvicorn_server
+from whosonline.uvicorn_server import KNOWN_WITHIN, SENT_AWAY, Server
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    while True:
+        event = await receive()
+        await send({"type": f"{event['type']}.complete"})
+        if event["type"] == "lifespan.shutdown":
+            return
+
+
+class Hub:
+    """What a server asks of the module that has the hub, and when that answers."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.asked: list[tuple[str, float]] = []
+        self.go_on = asyncio.Event()
+        self._fails = fails
+
+    async def wait_until_known(self, most: float) -> None:
+        await self._note("wait", most)
+
+    async def send_away(self, a_second: float) -> None:
+        await self._note("send away", a_second)
+
+    async def _note(self, what: str, figure: float) -> None:
+        self.asked.append((what, figure))
+        if self._fails:
+            raise RuntimeError("no")
+        await self.go_on.wait()
+
+
+@pytest.fixture
+def listener() -> Any:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.setblocking(False)
+        yield listener
+
+
+async def begin(
+    hub: Hub, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Server, list[int]]:
+    """Return a worker that has begun, and where it notes that it has said so."""
+    monkeypatch.setattr(uvicorn_server, "_spare_the_collector", lambda: None)
+    monkeypatch.setitem(sys.modules, "whosonline.runtime", hub)  # type: ignore[arg-type]
+    config = uvicorn.Config(application, log_config=None, lifespan="on")
+    config.load()
+    said: list[int] = []
+    server = Server(config, listener, lambda: said.append(1))
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    await asyncio.sleep(0)
+    return server, said
+
+
+async def end(server: Server) -> None:
+    for task in server._tasks:
+        task.cancel()
+    await server._accept_no_more()
+    await server.lifespan.shutdown()
+
+
+async def test_a_worker_says_that_it_serves_once_its_hub_knows_who_is_there(listener, monkeypatch):
+    hub = Hub()
+    server, said = await begin(hub, listener, monkeypatch)
+    assert (hub.asked, said) == ([("wait", KNOWN_WITHIN)], [])
+    hub.go_on.set()
+    await asyncio.gather(*server._tasks)
+    assert said == [1]
+    await end(server)
+
+
+async def test_one_that_is_ended_before_that_never_says_so(listener, monkeypatch):
+    server, said = await begin(Hub(), listener, monkeypatch)
+    for task in server._tasks:
+        task.cancel()
+    await asyncio.gather(*server._tasks, return_exceptions=True)
+    assert said == []
+    await end(server)
+
+
+async def test_one_whose_hub_fails_serves_all_the_same(listener, monkeypatch):
+    server, said = await begin(Hub(fails=True), listener, monkeypatch)
+    await asyncio.gather(*server._tasks)
+    assert said == [1]
+    await end(server)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_one_that_is_replaced_hears_nobody_new_sends_its_sockets_away_bit_by_bit_and_then_ends(
+    listener, monkeypatch, fails: bool
+):
+    monkeypatch.setattr(uvicorn_server, "SETTLE", 0.0)
+    ended: list[int] = []
+    hub = Hub()
+    server, _ = await begin(hub, listener, monkeypatch)
+    hub.go_on.set()
+    await asyncio.gather(*server._tasks)
+    hub.go_on.clear()
+    hub._fails = fails
+    kept: Any = server._create_protocol()  # a connection that a proxy keeps for its next request
+    kept.connection_made(Transport())
+    monkeypatch.setattr(signal, "raise_signal", ended.append)
+    asyncio.get_running_loop().call_soon(server._begin, server._give_way, server._end)
+    while len(hub.asked) < 2:
+        await asyncio.sleep(0)
+    assert hub.asked[-1] == ("send away", SENT_AWAY)
+    assert listener.fileno() == -1
+    assert kept.transport.closed
+    assert fails or not ended
+    hub.go_on.set()
+    await asyncio.gather(*server._tasks)
+    assert ended == [signal.SIGTERM]
+    await end(server)
+
+
+class Transport(asyncio.Transport):
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed

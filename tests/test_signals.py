@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.test import Client
 
 from whosonline import presence, runtime, signals
-from whosonline.core.entries import Change, Cursor, Expel, Listing, Profile, Recheck, Renew
+from whosonline.core.entries import Change, Cursor, Expel, Listing, Missed, Profile, Recheck, Renew
 from whosonline.core.statuses import Status
 from whosonline.models import LastSeen
 from whosonline.sessions import TOUCH_KEY, session_name
@@ -288,3 +288,19 @@ def test_statuses_are_read_with_one_query_however_many_users(db, django_assert_n
     assert seen[str(users[1].pk)] == (Status.ONLINE, None)
     assert seen[str(users[2].pk)] == (Status.OFFLINE, None)
     assert presence.online_count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_store_could_not_be_told_the_processs_own_hub_makes_known(monkeypatch):
+    def away() -> None:
+        raise StoreUnavailable("unplugged")
+
+    async def main() -> None:
+        hub = runtime.get_hub(will_be_stopped=True)
+        await hub.wait_until_known()
+        await asyncio.to_thread(signals._tell, "something", away)
+        await runtime.stop_hub()
+
+    log = Log()
+    asyncio.run(main())
+    assert Missed() in log.take()

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,14 +115,17 @@ async def test_one_that_is_replaced_hears_nobody_new_sends_its_sockets_away_bit_
     hub.go_on.clear()
     hub._fails = fails
     kept: Any = server._create_protocol()  # a connection that a proxy keeps for its next request
-    kept.connection_made(Transport())
+    early: Any = server._create_protocol()  # one whose first is still to come
+    for each in (kept, early):
+        each.connection_made(Transport())
+    kept.cycle = SimpleNamespace(response_complete=True)
     monkeypatch.setattr(signal, "raise_signal", ended.append)
     asyncio.get_running_loop().call_soon(server._begin, server._give_way, server._end)
     while len(hub.asked) < 2:
         await asyncio.sleep(0)
     assert hub.asked[-1] == ("send away", SENT_AWAY)
     assert listener.fileno() == -1
-    assert kept.transport.closed
+    assert (kept.transport.closed, early.transport.closed) == (True, False)
     assert fails or not ended
     hub.go_on.set()
     await asyncio.gather(*server._tasks)

@@ -299,6 +299,13 @@ def test_a_worker_that_does_not_give_way_is_ended(tmp_path: Path):
         assert site.ask() != stuck
 
 
+def is_told(process: int, by: signal.Signals) -> bool:
+    """Return whether a signal waits for a stopped process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    pending = next(line for line in status.splitlines() if line.startswith("ShdPnd:"))
+    return bool(int(pending.split()[1], 16) & 1 << by - 1)
+
+
 def test_a_new_worker_that_dies_while_the_old_one_gives_way_is_replaced(tmp_path: Path):
     with Site(tmp_path, 1) as site:
         old = site.serving().ask()
@@ -306,7 +313,7 @@ def test_a_new_worker_that_dies_while_the_old_one_gives_way_is_replaced(tmp_path
         site.signal(signal.SIGHUP)
         until(lambda: len(site.noted("begun")) == 2)
         new = site.answering(1, but={old}).pop()
-        until(lambda: f"process {new})" not in site.output())
+        until(lambda: is_told(old, signal.SIGUSR1))  # that the new one is there in its place
         os.kill(new, signal.SIGKILL)
         until(lambda: f"(process {new}, exit code -9) has died: it is replaced at once" in site.output())
         assert site.answering(1, but={old, new})

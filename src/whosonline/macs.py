@@ -1,4 +1,4 @@
-"""Django's keyed hashes in a fifth of the time: each socket that comes back needs four of them."""
+"""Django's keyed hashes in a fifth of the time: each socket that comes back needs three of them."""
 
 from __future__ import annotations
 

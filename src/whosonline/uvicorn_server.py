@@ -124,7 +124,8 @@ class Server(uvicorn.Server):
         await asyncio.sleep(SETTLE)
         kind: Any = self.config.http_protocol_class
         for connection in list(self.server_state.connections):
-            if isinstance(connection, kind):  # else a proxy that keeps it brings further requests here
+            # Else a proxy that keeps it brings further requests here. Of others the first is still to come.
+            if isinstance(connection, kind) and connection.cycle is not None:
                 connection.shutdown()
         if runtime := _runtime():
             await runtime.send_away(SENT_AWAY)

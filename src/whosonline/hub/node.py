@@ -105,9 +105,11 @@ class Node:
         self._tasks = []
         try:
             async with asyncio.timeout(self._policy.beat):
-                if self._outages > self._outages_told:
-                    await self._store.beat(self._info())
-                await self._store.close(self._policy.grace)
+                try:
+                    if self._outages > self._outages_told:
+                        await self._store.beat(self._info())
+                finally:
+                    await self._store.close(self._policy.grace)
         except (StoreUnavailable, TimeoutError):
             logger.warning("the store could not be told that this node goes; its lease runs out")
 

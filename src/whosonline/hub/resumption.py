@@ -33,7 +33,7 @@ class Token(NamedTuple):
     invisible: bool
     """Whether the user wants to appear offline."""
     cursor: Cursor
-    """A place in the log at which the site said so."""
+    """A place in the log, when the site had said so."""
 
 
 class Resumption:
@@ -84,8 +84,10 @@ class Resumption:
         """Go on from a place in the log, and with what the store says of before."""
         self._cursor = cursor
         self._revocations.begin(cursor, revoked.since)
-        for entry in revoked.entries:
-            self.on_entry(entry, cursor)
+        now = self._clock.time()
+        for age, entry in revoked.entries:
+            if age <= self._span:
+                self._revocations.note(entry, now - age, cursor)
 
     def on_entry(self, entry: Entry, cursor: Cursor) -> None:
         """Take an entry of the log, which is not behind this place."""

@@ -43,13 +43,21 @@ class Beat(Enum):
     The lease is open again; report everybody anew."""
 
 
+class Remembered(NamedTuple):
+    """A revocation (:func:`~..core.entries.revocation`) that was logged."""
+
+    age: float
+    """Seconds ago, by the store's clock."""
+    entry: Recheck | Expel | Renew
+
+
 class Revoked(NamedTuple):
     """What a reader of the log who begins now has to know of what it said before."""
 
     since: Cursor
     """From where on nothing is missing; not before this epoch."""
-    entries: tuple[Recheck | Expel | Renew, ...]
-    """The revocations (:func:`~..core.entries.revocation`), those of one partition in their order."""
+    entries: tuple[Remembered, ...]
+    """The oldest first."""
 
 
 class Snapshot(NamedTuple):

@@ -9,7 +9,7 @@ from itertools import islice
 from uuid import uuid4
 
 from ...core.entries import Batch, Cursor, Entry, Expel, Missed, Position, Recheck, Renew, revocation
-from ..base import Revoked
+from ..base import Remembered, Revoked
 from ..errors import PositionGone
 
 FOLLOW_CHUNK = 1000
@@ -22,8 +22,8 @@ class Log:
     def __init__(self, length: int) -> None:
         self._length = length
         self._entries: deque[Entry] = deque(maxlen=length)
-        # Revocations with their sequence numbers; none is missing that came after this number.
-        self._revoked: deque[tuple[int, Recheck | Expel | Renew]] = deque()
+        # Revocations with their sequence numbers and times; none is missing that came after this number.
+        self._revoked: deque[tuple[int, float, Recheck | Expel | Renew]] = deque()
         self._sure = 0
         # Each waiter is of a loop of its own, maybe in another thread.
         self._waiting: set[asyncio.Future[None]] = set()
@@ -53,24 +53,25 @@ class Log:
             return None
         return self._sequence - cursor[0].sequence
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry, now: float) -> None:
         self._sequence += 1
         self._entries.append(entry)
         if revoked := revocation(entry):
-            self._revoked.append((self._sequence, revoked))
+            self._revoked.append((self._sequence, now, revoked))
             if len(self._revoked) > self._length:
-                self._sure, _ = self._revoked.popleft()
+                self._sure = self._revoked.popleft()[0]
         self._wake()
 
-    def miss(self) -> None:
+    def miss(self, now: float) -> None:
         """Note that something may be missing until now."""
-        self.append(Missed())
+        self.append(Missed(), now)
         self._sure = self._sequence
         self._revoked.clear()
 
-    def revoked(self) -> Revoked:
+    def revoked(self, now: float) -> Revoked:
         """Return what is known of what was revoked."""
-        return Revoked((Position(self._epoch, self._sure),), tuple(entry for _, entry in self._revoked))
+        remembered = (Remembered(now - at, entry) for _, at, entry in self._revoked)
+        return Revoked((Position(self._epoch, self._sure),), tuple(remembered))
 
     def read(self, cursor: Cursor, waiter: asyncio.Future[None]) -> Batch:
         """Return the entries after a place; if there are none yet, complete the waiter when there are.

@@ -21,7 +21,7 @@ KEYS = (
     "leases",  # sorted set: number, by when the lease runs out
     "dying",  # list: numbers whose lease ran out and whose users are being taken from them
     "touches",  # sorted set: "<length of user>:<user><session>", by when it runs out
-    "revoked",  # list: sequence number, entry, ... of the latest revocations
+    "revoked",  # list: "<sequence>-<microseconds since 1970>", entry, ... of the latest revocations
     "order:",  # + room, sorted set: "<name key>\0<user>", all of the same score: in name order
     "holds:",  # + number, set: "<length of room>:<room><user>" of whom the node holds
 )

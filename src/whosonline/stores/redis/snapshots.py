@@ -7,7 +7,7 @@ import asyncio
 from ...core.entries import Change, Expel, Position, Recheck, Renew
 from ...core.replica import Presence
 from ...core.statuses import Status
-from ..base import Revoked, Snapshot
+from ..base import Remembered, Revoked, Snapshot
 from ..errors import PositionGone, StoreUnavailable
 from . import codec
 from .calls import Calls
@@ -89,9 +89,15 @@ async def _replay(calls: Calls, partition: int, at: int, end: int, moment: int, 
 
 async def _revoked(calls: Calls) -> Revoked:
     parts = await calls.run_in_all("revoked", ())
-    since = tuple(Position(epoch.decode(), int(sure)) for epoch, sure, _ in parts)
-    entries = [codec.unpack_entry(packed) for _, _, kept in parts for packed in kept[1::2]]
-    return Revoked(since, tuple(entry for entry in entries if isinstance(entry, Recheck | Expel | Renew)))
+    since = tuple(Position(epoch.decode(), int(sure)) for epoch, sure, _, _ in parts)
+    remembered = [
+        Remembered((int(now) - int(id.partition(b"-")[2])) / 1e6, entry)
+        for _, _, now, kept in parts
+        for id, packed in zip(kept[::2], kept[1::2], strict=True)
+        if isinstance(entry := codec.unpack_entry(packed), Recheck | Expel | Renew)
+    ]
+    remembered.sort(key=lambda one: -one.age)
+    return Revoked(since, tuple(remembered))
 
 
 def _apply(change: Change, state: Found) -> None:

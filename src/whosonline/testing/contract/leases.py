@@ -62,7 +62,7 @@ class LeaseContract:
         await a.close(cluster.lease / 4)
         await cluster.live(0.75, b, c)
         assert await log_after(c, start.cursor) == []
-        assert (await c.snapshot()).revoked == start.revoked
+        assert len((await c.snapshot()).revoked.entries) == 1
         await cluster.live(1.25, c)
         assert set(await log_after(c, start.cursor)) == {Missed()}
         assert (await c.snapshot()).revoked == Revoked((await c.snapshot()).cursor, ())

@@ -50,9 +50,9 @@ end
 -- Revocations are remembered beside the log, for nodes that begin later.
 
 local function remember(revocation)
-    call('RPUSH', REVOKED, text(meta.sequence), revocation)
+    call('RPUSH', REVOKED, text(meta.sequence) .. '-' .. text(micros), revocation)
     while call('LLEN', REVOKED) > 2 * LOG_LENGTH do
-        call('HSET', META, 'sure', call('LPOP', REVOKED))
+        call('HSET', META, 'sure', string.match(call('LPOP', REVOKED), '^%d+'))
         call('LPOP', REVOKED)
     end
 end

@@ -27,11 +27,11 @@ for _, index in ipairs(call('ZRANGEBYSCORE', LEASES, '-inf', now)) do
     for _, known in ipairs({ NAMES, GHOSTS }) do
         if call('HGET', known, node[2]) == index then
             call('HDEL', known, node[2])
-            -- One that was cut off, and not only killed, can tell that no more.
-            if known == NAMES and node[8] ~= 1 then
-                miss()
-            end
         end
+    end
+    -- One that was cut off, and not only killed, can tell that no more.
+    if node[8] ~= 1 and call('HEXISTS', NAMES, node[2]) == 0 then
+        miss()
     end
     call('ZREM', LEASES, index)
     call('RPUSH', DYING, index)

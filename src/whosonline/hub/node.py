@@ -106,7 +106,7 @@ class Node:
         try:
             async with asyncio.timeout(self._policy.beat):
                 try:
-                    if self._outages > self._outages_told:
+                    if self._outages > self._outages_told:  # the last time that it can be told
                         await self._store.beat(self._info())
                 finally:
                     await self._store.close(self._policy.grace)

@@ -93,11 +93,11 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--sockets", type=int, default=defaults.sockets, help="sockets to hold (%(default)s)")
     add("--repeat", type=int, help="how often what can be repeated is (3; in a short run once)")
-    add("--hold", type=float, help="seconds that they are held idle (600; in a short run 6)")
-    add("--window", type=float, help="seconds of comings and goings, each time (20; in a short run 8)")
+    add("--hold", type=float, help="seconds that they are held idle (600; in a short run 4)")
+    add("--window", type=float, help="seconds of comings and goings, each time (20; in a short run 4)")
     add("--stay", type=float, help="seconds that a visitor stays (6; in a short run 3)")
     add("--grace", type=float, default=defaults.grace, help="the site's grace period (%(default)s)")
-    add("--turns", type=int, help="people who come one by one, each time (15; in a short run 5)")
+    add("--turns", type=int, help="people who come one by one, each time (15; in a short run 3)")
     add("--quiet", type=float, default=defaults.quiet, help="seconds of quiet before things (%(default)s)")
     add("--workers", type=int, default=defaults.workers, help="processes that serve (%(default)s)")
     add("--results", type=Path, help="what is written (RESULTS.md; of a short run short/RESULTS.md)")
@@ -109,12 +109,12 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
         parser.error("this needs a Redis server. Debian, Ubuntu: apt-get install redis-tools")
     full = options.sockets >= FULL
     options.repeat = options.repeat or (3 if full else 1)
-    options.hold = options.hold or (600.0 if full else 6.0)
-    options.turns = options.turns or (15 if full else 5)
+    options.hold = options.hold or (600.0 if full else 4.0)
+    options.turns = options.turns or (15 if full else 3)
     options.stay = options.stay or (6.0 if full else 3.0)
     folder = Path(__file__).parent if full else Path(__file__).with_name("short")
     options.results = options.results or folder / "RESULTS.md"
-    options.window = options.window or (20.0 if full else 8.0)
+    options.window = options.window or (20.0 if full else 4.0)
     return options
 
 

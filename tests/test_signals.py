@@ -291,7 +291,7 @@ def test_statuses_are_read_with_one_query_however_many_users(db, django_assert_n
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_the_store_could_not_be_told_the_processs_own_hub_makes_known(monkeypatch):
+def test_what_the_store_could_not_be_told_the_processs_own_hub_makes_known():
     def away() -> None:
         raise StoreUnavailable("unplugged")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -136,23 +136,30 @@ def get_hub(*, will_be_stopped: bool = False) -> Hub:
 
 def expel_here(session: str) -> None:
     """Have this process's own hub, if there is one, close a session's sockets. Called from any thread."""
-    hub, loop = _Running.hub, _Running.loop
-    if hub is not None and loop is not None and not loop.is_closed():
-        loop.call_soon_threadsafe(hub.expel, session)
+    _have_hub(lambda hub: hub.expel(session))
 
 
 def miss_here() -> None:
-    """Have this process's own hub, if there is one, log that the store was not told of something."""
+    """Likewise, have it log that the store was not told of something."""
+    _have_hub(Hub.miss)
+
+
+def _have_hub(act: Callable[[Hub], None]) -> None:
     hub, loop = _Running.hub, _Running.loop
     if hub is not None and loop is not None and not loop.is_closed():
-        loop.call_soon_threadsafe(hub.miss)
+        loop.call_soon_threadsafe(act, hub)
+
+
+def _own_hub() -> Hub | None:
+    """Return the hub of the running loop, if there is one."""
+    return _Running.hub if _Running.loop is asyncio.get_running_loop() else None
 
 
 async def wait_until_known(most: float) -> None:
     """Wait until the running loop's hub, if there is one, knows who is present; so many seconds at most."""
-    if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():
+    if (hub := _own_hub()) is not None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(_Running.hub.wait_until_known(), most)
+            await asyncio.wait_for(hub.wait_until_known(), most)
 
 
 async def send_away(a_second: float = float("inf")) -> None:
@@ -161,8 +168,8 @@ async def send_away(a_second: float = float("inf")) -> None:
     Args:
         a_second: So many of them in a second at most.
     """
-    if _Running.hub is not None and _Running.loop is asyncio.get_running_loop():
-        await _Running.hub.send_away(a_second)
+    if (hub := _own_hub()) is not None:
+        await hub.send_away(a_second)
 
 
 async def stop_hub() -> None:

@@ -71,11 +71,14 @@ class Missed(NamedTuple):
     """Before this something may be missing: a node could not reach the store for a while."""
 
 
-Entry = Change | Listing | Recheck | Expel | Renew | Missed
+Revocation = Recheck | Expel | Renew
+"""What makes a look-up of before worthless."""
+
+Entry = Change | Listing | Revocation | Missed
 
 
-def revocation(entry: Entry) -> Recheck | Expel | Renew | None:
-    """Return what an entry says that makes a look-up of before worthless; no more of it than that."""
+def revocation(entry: Entry) -> Revocation | None:
+    """Return what an entry revokes, and no more of it than that."""
     match entry:
         case Expel() | Renew() | Recheck():
             return entry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from math import nextafter
 from typing import Any
@@ -135,7 +134,7 @@ class Rights:
         connections, pause = self._connections.ids(), CLOSE_CHUNK / a_second
         for start in range(0, len(connections), CLOSE_CHUNK):
             _send_back(connections[start : start + CLOSE_CHUNK])
-            await (self._clock.sleep(pause) if pause else asyncio.sleep(0))
+            await self._clock.sleep(pause)
 
     # Inside
 

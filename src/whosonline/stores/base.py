@@ -30,7 +30,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
-from ..core.entries import Batch, Change, Cursor, Expel, Profile, Recheck, Renew, Report
+from ..core.entries import Batch, Change, Cursor, Profile, Report, Revocation
 from ..core.replica import Presence, State
 
 
@@ -44,11 +44,11 @@ class Beat(Enum):
 
 
 class Remembered(NamedTuple):
-    """A revocation (:func:`~..core.entries.revocation`) that was logged."""
+    """A revocation that was logged."""
 
     age: float
     """Seconds ago, by the store's clock."""
-    entry: Recheck | Expel | Renew
+    entry: Revocation
 
 
 class Revoked(NamedTuple):

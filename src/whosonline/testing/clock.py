@@ -49,7 +49,10 @@ class ManualClock:
         return timer
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until the clock was moved by so much."""
+        """Wait until the clock was moved by so much; for no time at all, a turn of the loop."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         done = asyncio.get_running_loop().create_future()
         self.call_at(self._now + seconds, lambda: None if done.done() else done.set_result(None))
         await done

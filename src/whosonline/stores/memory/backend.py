@@ -59,7 +59,7 @@ class MemoryBackend:
         self._clock = clock
         self._wall = wall
         self._lock = threading.RLock()
-        self._log = Log(log_length)
+        self._log = Log(log_length, clock)
         self._forget()
 
     def _forget(self) -> None:
@@ -95,7 +95,7 @@ class MemoryBackend:
             self._nodes[name].info = info
             self._nodes[name].behind = self._log.behind(info.cursor)
             if info.missed:
-                self._log.miss(self._clock())
+                self._log.miss()
             return Beat.RENEWED if known else Beat.EXPELLED
 
     def close(self, name: str, linger: float) -> None:
@@ -157,7 +157,7 @@ class MemoryBackend:
         for name in [name for name, node in self._nodes.items() if node.deadline <= now]:
             self._dying.append(self._nodes.pop(name))
             if not self._dying[-1].leaving:
-                self._log.miss(now)  # one that was cut off, and not only killed, can tell that no more
+                self._log.miss()  # one that was cut off, and not only killed, can tell that no more
         changes: list[Change] = []
         chunk = SWEEP_CHUNK
         while self._dying and chunk:
@@ -226,13 +226,13 @@ class MemoryBackend:
             return []
         change = Change(room, user, status, profile, self._wall())
         self._folded.apply(change)
-        self._log.append(change, self._clock())
+        self._log.append(change)
         return [change]
 
     def append(self, entry: Entry) -> None:
         """Log a control entry."""
         with self._lock:
-            self._log.append(entry, self._clock())
+            self._log.append(entry)
 
     def withdraw(self, user: str) -> list[Change]:
         with self._lock:
@@ -246,7 +246,7 @@ class MemoryBackend:
             if user is not None:
                 self._drop_touch(user, session)
                 changes = self._refold((SITE, user))
-            self._log.append(Expel(session), self._clock())
+            self._log.append(Expel(session))
             return changes
 
     # Reading
@@ -261,9 +261,8 @@ class MemoryBackend:
 
     def snapshot(self) -> Snapshot:
         with self._lock:
-            now = self._clock()
-            revoked = self._log.revoked(now)
-            return Snapshot(self._log.cursor(), self._folded.as_state(), now - self._began, revoked)
+            age = self._clock() - self._began
+            return Snapshot(self._log.cursor(), self._folded.as_state(), age, self._log.revoked())
 
     def status(self) -> StoreStatus:
         with self._lock:

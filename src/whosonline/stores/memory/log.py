@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import islice
 from uuid import uuid4
 
-from ...core.entries import Batch, Cursor, Entry, Expel, Missed, Position, Recheck, Renew, revocation
+from ...core.entries import Batch, Cursor, Entry, Missed, Position, Revocation, revocation
 from ..base import Remembered, Revoked
 from ..errors import PositionGone
 
@@ -17,14 +18,18 @@ FOLLOW_CHUNK = 1000
 
 
 class Log:
-    """Up to `length` entries, in order; used under the backend's lock."""
+    """Up to `length` entries, in order; used under the backend's lock.
 
-    def __init__(self, length: int) -> None:
+    Args:
+        clock: Seconds that only ever go forward.
+    """
+
+    def __init__(self, length: int, clock: Callable[[], float]) -> None:
         self._length = length
+        self._clock = clock
         self._entries: deque[Entry] = deque(maxlen=length)
         # Revocations with their sequence numbers and times; none is missing that came after this number.
-        self._revoked: deque[tuple[int, float, Recheck | Expel | Renew]] = deque()
-        self._sure = 0
+        self._revoked: deque[tuple[int, float, Revocation]] = deque()
         # Each waiter is of a loop of its own, maybe in another thread.
         self._waiting: set[asyncio.Future[None]] = set()
         self._begin()
@@ -53,23 +58,24 @@ class Log:
             return None
         return self._sequence - cursor[0].sequence
 
-    def append(self, entry: Entry, now: float) -> None:
+    def append(self, entry: Entry) -> None:
         self._sequence += 1
         self._entries.append(entry)
         if revoked := revocation(entry):
-            self._revoked.append((self._sequence, now, revoked))
+            self._revoked.append((self._sequence, self._clock(), revoked))
             if len(self._revoked) > self._length:
                 self._sure = self._revoked.popleft()[0]
         self._wake()
 
-    def miss(self, now: float) -> None:
+    def miss(self) -> None:
         """Note that something may be missing until now."""
-        self.append(Missed(), now)
+        self.append(Missed())
         self._sure = self._sequence
         self._revoked.clear()
 
-    def revoked(self, now: float) -> Revoked:
+    def revoked(self) -> Revoked:
         """Return what is known of what was revoked."""
+        now = self._clock()
         remembered = (Remembered(now - at, entry) for _, at, entry in self._revoked)
         return Revoked((Position(self._epoch, self._sure),), tuple(remembered))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...core.entries import Change, Expel, Position, Recheck, Renew
+from ...core.entries import Change, Position, Revocation
 from ...core.replica import Presence
 from ...core.statuses import Status
 from ..base import Remembered, Revoked, Snapshot
@@ -94,7 +94,7 @@ async def _revoked(calls: Calls) -> Revoked:
         Remembered((int(now) - int(id.partition(b"-")[2])) / 1e6, entry)
         for _, _, now, kept in parts
         for id, packed in zip(kept[::2], kept[1::2], strict=True)
-        if isinstance(entry := codec.unpack_entry(packed), Recheck | Expel | Renew)
+        if isinstance(entry := codec.unpack_entry(packed), Revocation)
     ]
     remembered.sort(key=lambda one: -one.age)
     return Revoked(since, tuple(remembered))

@@ -42,16 +42,21 @@ end
 -- The log. An id is a sequence number, by which a reader sees that it missed something, and the time in microseconds,
 -- by which what several partitions logged can be put in order.
 
+local function id_of_latest()
+    return text(meta.sequence) .. '-' .. text(micros)
+end
+
 local function log(entry)
     meta.sequence = meta.sequence + 1
-    call('XADD', LOG, 'MAXLEN', '~', LOG_LENGTH, text(meta.sequence) .. '-' .. text(micros), 'e', entry)
+    call('XADD', LOG, 'MAXLEN', '~', LOG_LENGTH, id_of_latest(), 'e', entry)
 end
 
 -- Revocations are remembered beside the log, for nodes that begin later.
 
 local function remember(revocation)
-    call('RPUSH', REVOKED, text(meta.sequence) .. '-' .. text(micros), revocation)
-    while call('LLEN', REVOKED) > 2 * LOG_LENGTH do
+    local length = call('RPUSH', REVOKED, id_of_latest(), revocation)
+    while length > 2 * LOG_LENGTH do
+        length = length - 2
         call('HSET', META, 'sure', string.match(call('LPOP', REVOKED), '^%d+'))
         call('LPOP', REVOKED)
     end

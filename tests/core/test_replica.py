@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from whosonline.core import replica as replica_module
 from whosonline.core.entries import Change, Profile
+from whosonline.core.order import Order, Place
 from whosonline.core.replica import Presence, Replica, State
 from whosonline.core.statuses import SITE, Status
 
@@ -144,19 +144,23 @@ def test_a_page_is_whole_though_somebody_leaves_while_it_is_read(monkeypatch: py
         replica.apply(Change(SITE, name, Status.ONLINE, Profile(name, name), 0.0))
     room = replica.room(SITE)
 
-    class Leaves(list[Any]):
-        """The order, as somebody reads it just before one of those read leaves."""
+    class Leaves(Order):
+        """Somebody leaves just after having been read."""
 
-        def __getitem__(self, places: Any) -> Any:
-            rows = super().__getitem__(places)
-            if isinstance(places, slice):
-                room._order = list(self)
-                room.discard("bob")
-            return rows
+        def after(self, place: Place, limit: int) -> list[Place]:
+            return self._one_leaves(super().after(place, limit))
+
+        def before(self, place: Place, limit: int) -> list[Place]:
+            return self._one_leaves(super().before(place, limit))
+
+        def _one_leaves(self, read: list[Place]) -> list[Place]:
+            room._order = Order([*super().after(("", ""), 3)])
+            room.discard("bob")
+            return read
 
     for read in (lambda: replica.online(SITE, None, 2), lambda: replica.online_before(SITE, "x", 2)):
         replica.apply(Change(SITE, "bob", Status.ONLINE, Profile("bob", "bob"), 0.0))
-        monkeypatch.setattr(room, "_order", Leaves(room._order))
+        monkeypatch.setattr(room, "_order", Leaves(room._order.after(("", ""), 3)))
         assert [user for user, _ in read()] == ["ann", "cy"]
 
 

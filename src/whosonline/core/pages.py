@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .replica import Place, Replica
+from .order import Place
+from .replica import Replica
 from .windows import PageWindow
 from .wire import Page
 

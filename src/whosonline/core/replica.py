@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from .entries import Change, Profile
+from .order import Order, Place, place_after
 from .statuses import Status
 
 T = TypeVar("T")
 
-Place = tuple[str, str]
-"""(name key, user): what the name order goes by."""
-
 STEP = 5_000
 """People of a snapshot who are put in order at once: a few milliseconds' work."""
-
-AFTER_ALL_IDS = "\U0010ffff"
-"""Sorts behind every user id, so that (key, AFTER_ALL_IDS) is the place just behind a key."""
 
 
 class Presence(NamedTuple):
@@ -34,11 +28,6 @@ State = Mapping[str, Mapping[str, Presence]]
 """room -> user -> presence; what a snapshot holds."""
 
 
-def place_after(key: str | None) -> Place:
-    """Return the place at which a page begins that holds what comes after this name key."""
-    return ("", "") if key is None else (key, AFTER_ALL_IDS)
-
-
 class Room:
     """Who is present in one room."""
 
@@ -46,7 +35,7 @@ class Room:
 
     def __init__(self) -> None:
         self._present: dict[str, Presence] = {}
-        self._order: list[Place] = []
+        self._order = Order()
 
     @classmethod
     def of(cls, present: Mapping[str, Presence], known: Room) -> Generator[None, None, Room]:
@@ -68,7 +57,7 @@ class Room:
             # Of two parts that are in order Python's sort makes one by merging them.
             parts.append(sorted(parts.popleft() + parts.popleft()))
             yield
-        room._order = parts[0] if parts else []
+        room._order = Order(parts[0]) if parts else Order()
         return room
 
     def __len__(self) -> int:
@@ -95,35 +84,31 @@ class Room:
         if old is not None and old.profile.key == presence.profile.key:
             return
         if old is not None:
-            self._remove_place((old.profile.key, user))
-        insort(self._order, (presence.profile.key, user))
+            self._order.remove((old.profile.key, user))
+        self._order.add((presence.profile.key, user))
 
     def discard(self, user: str) -> None:
         """Take a user out, if present."""
         old = self._present.pop(user, None)
         if old is not None:
-            self._remove_place((old.profile.key, user))
+            self._order.remove((old.profile.key, user))
 
     def page(self, after: str | None, limit: int) -> dict[str, Presence]:
         """Return up to `limit` present users in name order, after a name key."""
-        start, present = bisect_right(self._order, place_after(after)), self._present
-        return {user: present[user] for _, user in self._order[start : start + limit]}
+        present = self._present
+        return {user: present[user] for _, user in self._order.after(place_after(after), limit)}
 
     def places(self, after: Place, limit: int) -> list[Place]:
         """Return up to `limit` places of present users, in name order, after a place."""
-        start = bisect_right(self._order, after)
-        return self._order[start : start + limit]
+        return self._order.after(after, limit)
 
     def page_before(self, before: str, limit: int) -> dict[str, Presence]:
         """Return the up to `limit` present users that come just before a name key, in name order."""
-        end, present = bisect_left(self._order, (before, "")), self._present
-        return {user: present[user] for _, user in self._order[max(0, end - limit) : end]}
+        present = self._present
+        return {user: present[user] for _, user in self._order.before((before, ""), limit)}
 
     def as_dict(self) -> dict[str, Presence]:
         return dict(self._present)
-
-    def _remove_place(self, place: Place) -> None:
-        del self._order[bisect_left(self._order, place)]
 
 
 def at_once(steps: Generator[None, None, T]) -> T:

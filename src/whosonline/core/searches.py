@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import UNSET, UnsetType
 
 from .entries import Profile
-from .replica import Place, Replica, place_after
+from .order import Place, place_after
+from .replica import Replica
 from .search import fold, haystack, needle, tails
 from .sights import Sight
 from .windows import taken_one_by_one

@@ -15,7 +15,8 @@ from typing import TypeVar
 from msgspec import UNSET
 
 from .entries import Listing, Profile
-from .replica import Place, Presence, Replica, place_after
+from .order import Place, place_after
+from .replica import Presence, Replica
 from .search import haystack, needle
 from .sights import Sight
 from .statuses import SITE, Status

@@ -1,0 +1,93 @@
+"""Who comes after whom: the name order of a room, kept while people come and go."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from operator import itemgetter
+
+Place = tuple[str, str]
+"""(name key, user): what the name order goes by."""
+
+AFTER_ALL_IDS = "\U0010ffff"
+"""Sorts behind every user id, so that (key, AFTER_ALL_IDS) is the place just behind a key."""
+
+LONGEST = 1_000
+"""Places in a part. In one list of 100,000 each coming and going would move 400 KB on the average."""
+
+_FIRST = itemgetter(0)
+
+
+def place_after(key: str | None) -> Place:
+    """Return the place at which a page begins that holds what comes after this name key."""
+    return ("", "") if key is None else (key, AFTER_ALL_IDS)
+
+
+class Order:
+    """Places in order, in parts of which none is empty.
+
+    Threads may read beside the one that changes it: parts are made and dropped by a list of them that
+    replaces the other whole.
+
+    Args:
+        places: In order.
+    """
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, places: Sequence[Place] = ()) -> None:
+        self._parts = _parts(places)
+
+    def add(self, place: Place) -> None:
+        """Take in a place that is not there."""
+        parts = self._parts
+        if not parts:
+            self._parts = [[place]]
+            return
+        number = self._part_of(parts, place)
+        part = parts[number]
+        insort(part, place)
+        if len(part) > LONGEST:
+            self._parts = [*parts[:number], *_parts(part), *parts[number + 1 :]]
+
+    def remove(self, place: Place) -> None:
+        """Take out a place that is there."""
+        parts = self._parts
+        number = self._part_of(parts, place)
+        part = parts[number]
+        if len(part) > 1:
+            del part[bisect_left(part, place)]
+        else:
+            self._parts = [*parts[:number], *parts[number + 1 :]]
+
+    def after(self, place: Place, limit: int) -> list[Place]:
+        """Return up to `limit` places that come after one, which need not be there."""
+        parts, found = self._parts, list[Place]()
+        for number in range(self._part_of(parts, place), len(parts)):
+            part = parts[number]
+            start = bisect_right(part, place) if not found else 0
+            found += part[start : start + limit - len(found)]
+            if len(found) >= limit:
+                break
+        return found
+
+    def before(self, place: Place, limit: int) -> list[Place]:
+        """Return up to `limit` places, in order, that come just before one, which need not be there."""
+        parts, found = self._parts, list[Place]()
+        for number in range(self._part_of(parts, place), -1, -1):
+            if len(found) >= limit or not parts:
+                break
+            part = parts[number]
+            end = bisect_left(part, place) if not found else len(part)
+            found[:0] = part[max(0, end - (limit - len(found))) : end]
+        return found
+
+    @staticmethod
+    def _part_of(parts: list[list[Place]], place: Place) -> int:
+        """Return the number of the part that a place is in, or belongs to."""
+        return max(0, bisect_right(parts, place, key=_FIRST) - 1)
+
+
+def _parts(places: Sequence[Place]) -> list[list[Place]]:
+    """Return the places in parts that have room for more."""
+    return [list(places[start : start + LONGEST // 2]) for start in range(0, len(places), LONGEST // 2)]

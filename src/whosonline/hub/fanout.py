@@ -3,7 +3,8 @@
 A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
 the loop. After a flush of changes the next waits for a tick, or for three times as long as the flush itself
-took if that was longer: fan-out never has more than about a quarter of the process.
+took of the processor if that was longer: fan-out has a quarter of a process that has a core for itself, and half
+of one that has a third of it.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
 than a twentieth of the process, and no change waits for them. They go out beside the flushes, but for the one
@@ -38,8 +39,9 @@ YIELD_AFTER = 0.005
 """Seconds of publishing or sending after which the loop gets a turn for everything else."""
 
 REST = 3
-"""The next flush rests for so many times as long as the last one took, if that is longer than a tick. Several
-processes share the cores of a machine, so that each must leave more than half of its time to all else."""
+"""The next flush rests for so many seconds for each that the last one took of the processor, if that is longer
+than a tick. By the wall clock a process whose cores are busy with others would rest the longer, and tell less the
+more there is to tell."""
 
 UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""
@@ -202,7 +204,7 @@ class Fanout:
         self._failed = sent.failed
         # What told nobody anything was no flush that others would have to wait for.
         waits = self._told_changes or sent.failed
-        rest = max(self._policy.tick, REST * sent.spent) if waits else sent.spent
+        rest = max(self._policy.tick, REST * sent.worked) if waits else sent.worked
         self._next_flush = self._clock.time() + rest
         self.flush_soon()
 
@@ -330,7 +332,6 @@ class Fanout:
             logger.exception("a flush failed")
             sending.failed = True
             self._tell_anew()
-        sending.spent += time.perf_counter() - began
         sending.worked += time.thread_time() - worked
         if done:
             sending.end(sending)
@@ -346,10 +347,8 @@ class _Sending:
     end: Callable[[_Sending], None]
     began: float
     """By the hub's clock."""
-    spent: float = 0.0
-    """Seconds so far."""
     worked: float = 0.0
-    """Seconds of the processor."""
+    """Seconds of the processor so far."""
     failed: bool = False
 
 

@@ -41,16 +41,20 @@ from .tab import (
     retry_delay,
 )
 
-NAP = 0.001
-"""Seconds between two looks at the sockets. A frame that wakes its reader costs its writer more than the
-writing does; readers on other machines, as a site has them, are woken by nobody here. Every latency that
-is measured includes it."""
+NAP, LONG_NAP = 0.001, 0.005
+"""Seconds between two looks at the sockets; the latter while much comes. A frame that wakes
+its reader costs its writer more than the writing does; readers on other machines, as a site has them, are
+woken by nobody here. Every latency that is measured includes it."""
+
+MUCH = 2_000
+"""Frames that came and have not been looked at, since there was always another to be read."""
 
 READ = 4096
 """Bytes read at once: most frames are short, and Python makes room for as many as are asked for."""
 
-BACKLOG = 50_000
-"""Frames that are looked at later, when there is nothing to read; beyond these reading has to wait."""
+BACKLOG = 300_000
+"""Frames that are looked at later, when there is nothing to read; beyond these reading has to wait. As many
+as come in a minute: the processor that looking takes is missing to the servers, which share it."""
 
 FEW = 100
 """Frames that are looked at in a quiet moment, before the sockets are looked at again."""
@@ -170,7 +174,7 @@ class Browser:
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
                 action(tab)
-            time.sleep(NAP)
+            time.sleep(LONG_NAP if self.ledger.behind > MUCH else NAP)
 
     def _at(self, when: float, action: Callable[..., None], tab: Tab) -> None:
         heapq.heappush(self._timers, (when, next(self._order), action, tab))

@@ -100,7 +100,7 @@ async def serving(
     config = uvicorn.Config(
         application,
         port=port,
-        ws=protocol,
+        ws=type("Sockets", (protocol,), {}),  # a server's are of a class of its own
         ws_ping_interval=ping,
         ws_ping_timeout=ping_timeout,
         lifespan="off",
@@ -150,7 +150,11 @@ async def answered(
             frames["settle"]()
         await send({"type": "websocket.send", "text": (await receive())["text"]})
 
-    options = {"ws": FramesProtocol, "ws_per_message_deflate": False, "log_config": None} | configured
+    options = {
+        "ws": type("Sockets", (FramesProtocol,), {}),
+        "ws_per_message_deflate": False,
+        "log_config": None,
+    } | configured
     config = uvicorn.Config(application, **options)
     config.load()
     transport = websocket_protocol._Transport()
@@ -345,9 +349,9 @@ async def test_a_peer_is_pinged_again_and_again_and_its_pong_is_taken_in_one_pie
     pinged, done = asyncio.Queue[bytes](), asyncio.Event()
 
     class Pinged(FramesProtocol):
-        def handle_pong(self, event: Any) -> None:
-            pinged.put_nowait(bytes(event.data))
-            super().handle_pong(event)
+        def take_answer(self) -> None:
+            pinged.put_nowait(self.pending_ping_payload or b"")
+            super().take_answer()
 
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         protocol = scope["extensions"][EXTENSION]["write"].__self__
@@ -359,13 +363,13 @@ async def test_a_peer_is_pinged_again_and_again_and_its_pong_is_taken_in_one_pie
         protocol.send_keepalive_ping()
         pong = Frame(Opcode.PONG, protocol.pending_ping_payload).serialize(mask=True)
         for part in (pong[:1], pong[1:7], pong[7:]):
-            assert protocol.pong_timer is not None
+            assert protocol.pending_ping_payload is not None
             protocol.data_received(part)
-        assert protocol.pong_timer is None
+        assert protocol.pending_ping_payload is None
         protocol.send_keepalive_ping()
         stale = Frame(Opcode.PONG, bytes(a ^ 1 for a in protocol.pending_ping_payload)).serialize(mask=True)
         protocol.data_received(stale)
-        assert protocol.pong_timer is not None
+        assert protocol.pending_ping_payload is not None
         done.set()
         assert (await receive())["text"] == "still here"
         await send(frame("so am I").event)
@@ -404,6 +408,54 @@ async def test_a_peer_is_not_given_up_whose_answer_lies_behind_a_message_that_wa
         await socket.send_str("one")
         has_sent.set()
         assert await socket.receive_str(timeout=10) == "one"
+
+
+class Fast(FramesProtocol):
+    """Told of its deadlines by hand."""
+
+    def on_deadline(self) -> None:
+        pass
+
+
+async def test_a_ping_goes_along_with_a_frame_when_it_is_nearly_due_and_alone_when_it_is() -> None:
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        write = scope["extensions"][EXTENSION]["write"]
+        protocol = write.__self__
+        await receive()
+        await send({"type": "websocket.accept"})
+        scope["extensions"][EXTENSION]["settle"]()
+        assert write(frame("1").data)
+        FramesProtocol.on_deadline(protocol)  # from now on the next ping may go with a frame
+        assert write(frame("2").data)
+        ridden = protocol.pending_ping_payload
+        assert write(frame("3").data)  # one ping at a time
+        protocol.data_received(Frame(Opcode.PONG, ridden).serialize(mask=True))
+        assert write(frame("4").data)  # the next is far off
+        FramesProtocol.on_deadline(protocol)
+        FramesProtocol.on_deadline(protocol)  # no frame has come: it goes alone
+        alone = protocol.pending_ping_payload
+        assert len(protocol.pings) == 1
+        FramesProtocol.on_deadline(protocol)  # no answer
+        assert protocol.close_sent
+        sent = bytes(protocol.transport.written).partition(b"\r\n\r\n")[2]
+        one, two, three, four = (frame(text).data for text in "1234")
+        ping = b"\x89\x04"
+        assert sent.startswith(one + ping + ridden + two + three + four + ping + alone + b"\x88")
+        assert b"keepalive ping timeout" in sent
+
+    config = uvicorn.Config(
+        application, ws=type("Sockets", (Fast,), {}), ws_per_message_deflate=False, log_config=None
+    )
+    config.load()
+    transport = websocket_protocol._Transport()
+    http = impatient_http(20.0)(config, ServerState(), {})
+    http.connection_made(transport)
+    http.data_received(FIREFOX)
+    socket = vars(transport).pop("protocol")
+    async with asyncio.timeout(10):
+        await asyncio.gather(*socket.tasks)
+    socket.connection_lost(None)
+    assert len(socket.pings) == 0
 
 
 class Closing(websocket_protocol._Transport):

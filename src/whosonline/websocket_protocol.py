@@ -15,8 +15,9 @@ scope's extensions:
     open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
 
 Beside that it takes a handshake as browsers send it from HTTP's parser, which has just read it; all others
-are left to websockets. It pings in fewer steps, since that is most of what an idle site does, gives no peer
-up whose answer it has not read yet, and takes the loss of many peers in turns.
+are left to websockets. It pings in fewer steps, by one timer for all, since that is most of what an idle site
+does, and along with a frame where one goes out shortly before; gives no peer up whose answer it has not read
+yet; and takes the loss of many peers in turns.
 
 This leans on what uvicorn does not promise. So it stands here and in ``http_protocol.py`` alone;
 :func:`protocol` tries it out before a server begins, and falls back to uvicorn's own sockets;
@@ -28,24 +29,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections import deque
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Protocol
 
 from .handshake import Answer, Handshake
 from .hub.connection import EXTENSION, frame
+from .hub.deadlines import Deadlines
 from .hub.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 LOSE_AT_ONCE = 50
 """Peers whose loss is taken in one turn of the loop; that of ten thousand would be a turn of seconds."""
+
+MAY_RIDE = 0.75
+"""Share of the time between two pings after which the next goes with a frame, if one goes out: a packet less
+for either side."""
 
 
 class FramesProtocol(WebSocketsSansIOProtocol):
@@ -58,10 +64,19 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     server: Any
     client: Any
     scheme: Any
-    ping_timeout: float
+    ping_interval: Any
+    ping_timeout: Any
     pending_ping_payload: Any
-    losses = Turns(LOSE_AT_ONCE)
-    """The server's; its own class sets it."""
+    losses: ClassVar[Turns]
+    pings: ClassVar[Deadlines[FramesProtocol]]
+    # From when the next ping is due until its answer has come, one of them after the other:
+    ping_slot = 0
+    ping_may_ride = False
+
+    def __init_subclass__(cls) -> None:
+        # A server's sockets are of a class of its own.
+        cls.losses = Turns(LOSE_AT_ONCE)
+        cls.pings = Deadlines(cls.on_deadline)
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -101,7 +116,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if len(data) == 10 and data[:2] == b"\x8a\x84" and self.pending_ping_payload is not None:
             payload = _unmasked(data[2:6], data[6:])
             if payload == self.pending_ping_payload:
-                self.handle_pong(Frame(Opcode.PONG, payload))
+                self.take_answer()
                 return
         super().data_received(data)
         if not self.handshake_initiated and self.conn.handshake_exc is not None:
@@ -129,25 +144,66 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if not self.disconnected:
             super().send_500_response()
 
-    def send_keepalive_ping(self) -> None:
-        self.ping_timer = None
-        if self.conn.state is not OPEN or self.close_sent or self.transport.is_closing():
-            return
-        self.pending_ping_payload = random.getrandbits(32).to_bytes(4, "big")
+    # A socket has always one deadline while it is open. At first that is when its next ping may go with a
+    # frame; then when it goes alone; and once it has gone, when the peer is given up.
+
+    def start_keepalive(self) -> None:
         self.ping_sent_at = self.loop.time()
-        self.transport.write(b"\x89\x04" + self.pending_ping_payload)
-        self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+        super().start_keepalive()
+
+    def schedule_ping(self) -> None:
+        self.ping_may_ride = False
+        self.wait_until(self.ping_sent_at + MAY_RIDE * self.ping_interval)
+
+    def stop_keepalive(self) -> None:
+        self.pings.clear(self, self.ping_slot)
+        self.ping_may_ride = False
+        self.pending_ping_payload = None
+
+    def wait_until(self, deadline: float) -> None:
+        self.pings.clear(self, self.ping_slot)
+        self.ping_slot = self.pings.set(self, deadline)
+
+    def on_deadline(self) -> None:
+        if self.pending_ping_payload is not None:
+            self.keepalive_timeout()
+        elif self.ping_may_ride:
+            self.send_keepalive_ping()
+        else:
+            self.ping_may_ride = True
+            self.wait_until(self.ping_sent_at + self.ping_interval)
+
+    def send_keepalive_ping(self) -> None:
+        if self.conn.state is OPEN and not self.close_sent and not self.transport.is_closing():
+            self.transport.write(self.begin_ping())
+
+    def begin_ping(self) -> bytes:
+        """Return the frame of a ping that is to go now."""
+        self.ping_may_ride = False
+        self.pending_ping_payload = payload = random.getrandbits(32).to_bytes(4, "big")
+        self.ping_sent_at = self.loop.time()
+        self.wait_until(self.ping_sent_at + self.ping_timeout)
+        return b"\x89\x04" + payload
+
+    def handle_pong(self, event: Any) -> None:
+        if self.pending_ping_payload is not None and bytes(event.data) == self.pending_ping_payload:
+            self.take_answer()
+
+    def take_answer(self) -> None:
+        self.last_ping_rtt = self.loop.time() - self.ping_sent_at
+        self.pending_ping_payload = None
+        self.schedule_ping()
 
     def keepalive_timeout(self) -> None:
         if self.read_paused:  # what it has answered is not read: a message of its waits to be handled
-            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            self.wait_until(self.loop.time() + self.ping_timeout)
         else:
             super().keepalive_timeout()
 
     def write(self, data: bytes) -> bool:
         if not self.writable.open or self.conn.state is not OPEN or self.transport.is_closing():
             return False
-        self.transport.write(data)
+        self.transport.write(self.begin_ping() + data if self.ping_may_ride else data)
         return True
 
 
@@ -235,7 +291,7 @@ def protocol() -> Any:
 
 
 def _for_a_server() -> type[FramesProtocol]:
-    return type("FramesProtocol", (FramesProtocol,), {"losses": Turns(LOSE_AT_ONCE)})
+    return type("FramesProtocol", (FramesProtocol,), {})
 
 
 async def _try_out() -> None:
@@ -274,8 +330,9 @@ async def _try_out_after(handshake: bytes) -> None:
     socket.connection_lost(None)
     head, _, frames = transport.written.partition(b"\r\n\r\n")
     _expect(head.startswith(b"HTTP/1.1 101"), "the handshake was not answered")
-    before_ping, after_ping = b"\x81\x08prepared" + b"\x89\x04", b"\x81\x02hi" + b"\x88\x02\x11\x30"
-    _expect(frames.startswith(before_ping) and frames.endswith(after_ping), f"it sent {frames!r}")
+    prepared, ping, end = b"\x81\x08prepared", b"\x89\x04....", b"\x81\x02hi" + b"\x88\x02\x110"
+    expected = prepared + ping + prepared + ping + end
+    _expect(re.fullmatch(expected, frames, re.DOTALL) is not None, f"it sent {frames!r}")
 
 
 async def _converse(scope: Any, receive: Any, send: Any) -> None:
@@ -292,17 +349,17 @@ async def _converse(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _expect_pings(socket: FramesProtocol) -> None:
-    socket.stop_keepalive()
-    socket.send_keepalive_ping()
+    _expect(len(socket.pings) == 1 and socket.pending_ping_payload is None, "no ping is to come")
+    socket.on_deadline()
+    socket.write(frame("prepared").data)
     payload = socket.pending_ping_payload
-    _expect(isinstance(payload, bytes) and len(payload) == 4, "no ping is under way")
+    _expect(isinstance(payload, bytes) and len(payload) == 4, "no ping went with a frame")
     socket.data_received(b"\x8a\x84\0\0\0\0" + payload)
-    answered = socket.pending_ping_payload is None and socket.pong_timer is None
-    _expect(answered and socket.ping_timer is not None, "a pong was not taken")
-    socket.stop_keepalive()
+    _expect(len(socket.pings) == 1 and socket.pending_ping_payload is None, "a pong was not taken")
+    socket.send_keepalive_ping()
     socket.read_paused = True
-    socket.keepalive_timeout()
-    _expect(socket.pong_timer is not None and not socket.close_sent, "a peer that was not heard was given up")
+    socket.on_deadline()
+    _expect(len(socket.pings) == 1 and not socket.close_sent, "a peer that was not heard was given up")
     socket.stop_keepalive()
     socket.read_paused = False
 

@@ -3,8 +3,8 @@
 A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
 the loop. After a flush of changes the next waits for a tick, or for three times as long as the flush itself
-took of the processor if that was longer: fan-out has a quarter of a process that has a core for itself, and half
-of one that has a third of it.
+took of the processor if that was longer: fan-out has a quarter of a process that has a core for itself, and
+half of one that has a third of it.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
 than a twentieth of the process, and no change waits for them. They go out beside the flushes, but for the one
@@ -39,9 +39,9 @@ YIELD_AFTER = 0.005
 """Seconds of publishing or sending after which the loop gets a turn for everything else."""
 
 REST = 3
-"""The next flush rests for so many seconds for each that the last one took of the processor, if that is longer
-than a tick. By the wall clock a process whose cores are busy with others would rest the longer, and tell less the
-more there is to tell."""
+"""The next flush rests for so many seconds for each that the last one took of the processor, if that is more
+than a tick. By the wall clock a process whose cores are busy with others would rest the longer for it, and
+tell the less the more there is to tell."""
 
 UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""

@@ -41,13 +41,16 @@ from .tab import (
     retry_delay,
 )
 
-NAP, LONG_NAP = 0.001, 0.005
-"""Seconds between two looks at the sockets; the latter while much comes. A frame that wakes
-its reader costs its writer more than the writing does; readers on other machines, as a site has them, are
-woken by nobody here. Every latency that is measured includes it."""
+NAP = 0.001
+"""Seconds between two looks at the sockets. A frame that wakes its reader costs its writer more than the
+writing does; readers on other machines, as a site has them, are woken by nobody here. Every latency that
+is measured includes it."""
 
-MUCH = 2_000
-"""Frames that came and have not been looked at, since there was always another to be read."""
+LONG_NAP = 0.005
+"""The same while the load is far behind with what it has read: each look at the sockets costs."""
+
+FAR_BEHIND = 2_000
+"""Frames that have been read and not been looked at, since there was always another to be read."""
 
 READ = 4096
 """Bytes read at once: most frames are short, and Python makes room for as many as are asked for."""
@@ -56,8 +59,8 @@ BACKLOG = 300_000
 """Frames that are looked at later, when there is nothing to read; beyond these reading has to wait. As many
 as come in a minute: the processor that looking takes is missing to the servers, which share it."""
 
-FEW = 100
-"""Frames that are looked at in a quiet moment, before the sockets are looked at again."""
+FEW, MANY = 100, 2_000
+"""Frames that are looked at before sockets are again: in a quiet moment; and where reading has to wait."""
 
 # The kernel chooses a port for each connection by both its ends, not one for each source alone.
 IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
@@ -167,14 +170,14 @@ class Browser:
                 elif file in self._posts:  # else closed by what came just before
                     self._posted(file)
             if self.ledger.behind > BACKLOG:
-                self.ledger.catch_up(BACKLOG // 10)
+                self.ledger.catch_up(MANY)
             elif not ready:
                 self.ledger.catch_up(FEW)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
                 action(tab)
-            time.sleep(LONG_NAP if self.ledger.behind > MUCH else NAP)
+            time.sleep(LONG_NAP if self.ledger.behind > FAR_BEHIND else NAP)
 
     def _at(self, when: float, action: Callable[..., None], tab: Tab) -> None:
         heapq.heappush(self._timers, (when, next(self._order), action, tab))

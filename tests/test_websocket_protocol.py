@@ -27,7 +27,7 @@ from whosonline import http_protocol, websocket_protocol
 from whosonline.handshake import read_handshake
 from whosonline.http_protocol import ImpatientHttp, impatient_http
 from whosonline.hub.connection import EXTENSION, frame
-from whosonline.websocket_protocol import LOSE_AT_ONCE, FramesProtocol, protocol
+from whosonline.websocket_protocol import HELD_UP, LOSE_AT_ONCE, RIDES, FramesProtocol, for_a_server, protocol
 
 from .serving import Server, free_port
 from .test_socket import closed, hear
@@ -41,7 +41,19 @@ def test_the_installed_uvicorn_is_as_it_is_expected_to_be(caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize(
-    "changed", ["settle", "write", "handle_connect", "data_received", "send_keepalive_ping"]
+    "changed",
+    [
+        "settle",
+        "write",
+        "handle_connect",
+        "data_received",
+        "start_keepalive",
+        "schedule_ping",
+        "send_keepalive_ping",
+        "handle_pong",
+        "keepalive_timeout",
+        "stop_keepalive",
+    ],
 )
 def test_another_uvicorn_than_expected_is_used_the_plain_way_and_that_is_told_in_a_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, changed: str
@@ -100,7 +112,7 @@ async def serving(
     config = uvicorn.Config(
         application,
         port=port,
-        ws=type("Sockets", (protocol,), {}),  # a server's are of a class of its own
+        ws=for_a_server(protocol),
         ws_ping_interval=ping,
         ws_ping_timeout=ping_timeout,
         lifespan="off",
@@ -151,7 +163,7 @@ async def answered(
         await send({"type": "websocket.send", "text": (await receive())["text"]})
 
     options = {
-        "ws": type("Sockets", (FramesProtocol,), {}),
+        "ws": for_a_server(),
         "ws_per_message_deflate": False,
         "log_config": None,
     } | configured
@@ -410,41 +422,41 @@ async def test_a_peer_is_not_given_up_whose_answer_lies_behind_a_message_that_wa
         assert await socket.receive_str(timeout=10) == "one"
 
 
-class Fast(FramesProtocol):
+class Clock:
+    """A loop's clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class ByHand(FramesProtocol):
     """Told of its deadlines by hand."""
 
     def on_deadline(self) -> None:
         pass
 
+    def pass_deadline(self) -> None:
+        super().on_deadline()
 
-async def test_a_ping_goes_along_with_a_frame_when_it_is_nearly_due_and_alone_when_it_is() -> None:
+
+@asynccontextmanager
+async def idle_socket(clock: Clock) -> AsyncIterator[ByHand]:
+    """Yield an open socket that waits for its next ping."""
+    opened = asyncio.Event()
+
     async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        write = scope["extensions"][EXTENSION]["write"]
-        protocol = write.__self__
         await receive()
+        scope["extensions"][EXTENSION]["write"].__self__.loop = clock
         await send({"type": "websocket.accept"})
         scope["extensions"][EXTENSION]["settle"]()
-        assert write(frame("1").data)
-        FramesProtocol.on_deadline(protocol)  # from now on the next ping may go with a frame
-        assert write(frame("2").data)
-        ridden = protocol.pending_ping_payload
-        assert write(frame("3").data)  # one ping at a time
-        protocol.data_received(Frame(Opcode.PONG, ridden).serialize(mask=True))
-        assert write(frame("4").data)  # the next is far off
-        FramesProtocol.on_deadline(protocol)
-        FramesProtocol.on_deadline(protocol)  # no frame has come: it goes alone
-        alone = protocol.pending_ping_payload
-        assert len(protocol.pings) == 1
-        FramesProtocol.on_deadline(protocol)  # no answer
-        assert protocol.close_sent
-        sent = bytes(protocol.transport.written).partition(b"\r\n\r\n")[2]
-        one, two, three, four = (frame(text).data for text in "1234")
-        ping = b"\x89\x04"
-        assert sent.startswith(one + ping + ridden + two + three + four + ping + alone + b"\x88")
-        assert b"keepalive ping timeout" in sent
+        opened.set()
+        await receive()
 
     config = uvicorn.Config(
-        application, ws=type("Sockets", (Fast,), {}), ws_per_message_deflate=False, log_config=None
+        application, ws=for_a_server(ByHand), ws_per_message_deflate=False, log_config=None
     )
     config.load()
     transport = websocket_protocol._Transport()
@@ -453,9 +465,91 @@ async def test_a_ping_goes_along_with_a_frame_when_it_is_nearly_due_and_alone_wh
     http.data_received(FIREFOX)
     socket = vars(transport).pop("protocol")
     async with asyncio.timeout(10):
+        await opened.wait()
+        transport.written = b""
+        yield socket
+        socket.connection_lost(None)
         await asyncio.gather(*socket.tasks)
-    socket.connection_lost(None)
     assert len(socket.pings) == 0
+
+
+def pong(socket: FramesProtocol) -> bytes:
+    assert socket.pending_ping_payload is not None
+    return Frame(Opcode.PONG, socket.pending_ping_payload).serialize(mask=True)
+
+
+def written(socket: FramesProtocol) -> bytes:
+    """Return what was written since the last look, with the numbers of pings as dots."""
+    everything, socket.transport.written = socket.transport.written, b""
+    return re.sub(rb"\x89\x04....", b"\x89\x04....", everything, flags=re.DOTALL)
+
+
+PING = b"\x89\x04...."
+
+
+async def test_a_ping_goes_along_with_a_frame_when_it_is_nearly_due_and_alone_when_it_is() -> None:
+    one = frame("one").data
+    async with idle_socket(clock := Clock()) as socket:
+        assert socket.write(one)
+        assert written(socket) == one  # the next ping is far off
+        clock.now += 20 * (1 - RIDES)
+        socket.pass_deadline()
+        assert written(socket) == b""
+        assert socket.write(one)
+        assert written(socket) == PING + one
+        assert socket.write(one)
+        assert written(socket) == one  # one ping at a time
+        socket.data_received(pong(socket))
+        assert socket.write(one)
+        assert written(socket) == one
+        socket.pass_deadline()
+        socket.pass_deadline()  # no frame has come: it goes alone
+        assert written(socket) == PING
+        assert len(socket.pings) == 1
+
+
+async def test_sockets_whose_pings_went_with_the_same_frame_are_pinged_apart_afterwards() -> None:
+    async with idle_socket(clock := Clock()) as first:
+        clock.now += 4
+        async with idle_socket(clock) as second:
+            clock.now += 15  # for the one it is nearly due, for the other it may go
+            for socket in (first, second):
+                socket.pass_deadline()
+                socket.write(frame("to all").data)
+                socket.data_received(pong(socket))
+            assert second.ping_due - first.ping_due == 4
+            assert first.ping_due == 1000 + 2 * 20
+
+
+async def test_after_a_long_pause_a_socket_is_pinged_at_once_and_not_for_each_ping_that_was_missed() -> None:
+    async with idle_socket(clock := Clock()) as socket:
+        socket.pass_deadline()
+        socket.pass_deadline()
+        clock.now += 300
+        socket.data_received(pong(socket))
+        assert socket.ping_due == clock.now
+        socket.pass_deadline()
+        socket.pass_deadline()
+        socket.data_received(pong(socket))
+        assert socket.ping_due == clock.now + 20
+
+
+async def test_a_process_that_was_held_up_looks_once_more_before_it_gives_up_who_does_not_answer() -> None:
+    async with idle_socket(clock := Clock()) as socket:
+        for _ in range(2):
+            socket.pass_deadline()
+            socket.pass_deadline()
+            clock.now += 20 + 2 * HELD_UP
+            socket.pass_deadline()
+            assert len(socket.pings) == 1
+            assert not socket.close_sent
+            socket.data_received(pong(socket))  # lay there unread
+        socket.pass_deadline()
+        socket.pass_deadline()
+        clock.now += 20
+        socket.pass_deadline()
+        assert socket.close_sent
+        assert b"keepalive ping timeout" in written(socket)
 
 
 class Closing(websocket_protocol._Transport):
@@ -499,7 +593,7 @@ async def test_peers_that_are_lost_together_are_given_up_so_many_in_a_turn_of_th
         assert (await receive())["type"] == "websocket.disconnect"
         lost[turn] += 1
 
-    kind = websocket_protocol._for_a_server()
+    kind = for_a_server()
     config = uvicorn.Config(application, ws=kind, log_config=None, lifespan="off")
     config.load()
     state = ServerState()

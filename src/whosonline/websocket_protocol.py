@@ -49,9 +49,12 @@ logger = logging.getLogger(__name__)
 LOSE_AT_ONCE = 50
 """Peers whose loss is taken in one turn of the loop; that of ten thousand would be a turn of seconds."""
 
-MAY_RIDE = 0.75
-"""Share of the time between two pings after which the next goes with a frame, if one goes out: a packet less
+RIDES = 0.25
+"""Share of the time between two pings at whose end the next goes with a frame, if one goes out: a packet less
 for either side."""
+
+HELD_UP = 0.5
+"""Seconds that a deadline is noticed late only by a process that was held up, and has not read all yet."""
 
 
 class FramesProtocol(WebSocketsSansIOProtocol):
@@ -64,19 +67,18 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     server: Any
     client: Any
     scheme: Any
-    ping_interval: Any
-    ping_timeout: Any
+    ping_interval: float
+    ping_timeout: float
     pending_ping_payload: Any
     losses: ClassVar[Turns]
+    """The server's, as the next; its own class has them: see :func:`for_a_server`."""
     pings: ClassVar[Deadlines[FramesProtocol]]
-    # From when the next ping is due until its answer has come, one of them after the other:
-    ping_slot = 0
+    ping_step = 0
+    """Where among them its own deadline is."""
+    ping_due = 0.0
+    """By the loop's clock; of the one under way, or else of the next."""
     ping_may_ride = False
-
-    def __init_subclass__(cls) -> None:
-        # A server's sockets are of a class of its own.
-        cls.losses = Turns(LOSE_AT_ONCE)
-        cls.pings = Deadlines(cls.on_deadline)
+    """Whether the next frame takes the next ping along."""
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -148,30 +150,40 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     # frame; then when it goes alone; and once it has gone, when the peer is given up.
 
     def start_keepalive(self) -> None:
-        self.ping_sent_at = self.loop.time()
+        self.ping_due = self.loop.time()
         super().start_keepalive()
 
     def schedule_ping(self) -> None:
-        self.ping_may_ride = False
-        self.wait_until(self.ping_sent_at + MAY_RIDE * self.ping_interval)
+        # Counted from when the last was due. From when it went, all whose pings went with the same frame
+        # would be pinged at the same moment from then on.
+        self.ping_due = max(self.ping_due + self.ping_interval, self.loop.time())
+        self.wait_until(self.ping_due - RIDES * self.ping_interval)
 
     def stop_keepalive(self) -> None:
-        self.pings.clear(self, self.ping_slot)
+        self.pings.clear(self, self.ping_step)
         self.ping_may_ride = False
         self.pending_ping_payload = None
 
     def wait_until(self, deadline: float) -> None:
-        self.pings.clear(self, self.ping_slot)
-        self.ping_slot = self.pings.set(self, deadline)
+        self.pings.clear(self, self.ping_step)
+        self.ping_step = self.pings.set(self, deadline)
 
     def on_deadline(self) -> None:
         if self.pending_ping_payload is not None:
-            self.keepalive_timeout()
+            self.wait_no_longer()
         elif self.ping_may_ride:
             self.send_keepalive_ping()
         else:
             self.ping_may_ride = True
-            self.wait_until(self.ping_sent_at + self.ping_interval)
+            self.wait_until(self.ping_due)
+
+    def wait_no_longer(self) -> None:
+        now = self.loop.time()
+        if now > self.ping_sent_at + self.ping_timeout + HELD_UP:
+            self.ping_sent_at = now - self.ping_timeout
+            self.wait_until(now)  # with the next step; what has come by now is read before
+        else:
+            self.keepalive_timeout()
 
     def send_keepalive_ping(self) -> None:
         if self.conn.state is OPEN and not self.close_sent and not self.transport.is_closing():
@@ -190,7 +202,6 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             self.take_answer()
 
     def take_answer(self) -> None:
-        self.last_ping_rtt = self.loop.time() - self.ping_sent_at
         self.pending_ping_payload = None
         self.schedule_ping()
 
@@ -287,11 +298,13 @@ def protocol() -> Any:
         return "auto"
     finally:
         its_log.disabled = was_disabled
-    return _for_a_server()
+    return for_a_server()
 
 
-def _for_a_server() -> type[FramesProtocol]:
-    return type("FramesProtocol", (FramesProtocol,), {})
+def for_a_server(kind: type[FramesProtocol] = FramesProtocol) -> type[FramesProtocol]:
+    """Return the class of one server's sockets."""
+    shared = {"losses": Turns(LOSE_AT_ONCE), "pings": Deadlines(kind.on_deadline)}
+    return type(kind.__name__, (kind,), shared)
 
 
 async def _try_out() -> None:
@@ -315,7 +328,7 @@ async def _try_out_after(handshake: bytes) -> None:
         else:
             ended.set_result(None)
 
-    kind = _for_a_server()
+    kind = for_a_server()
     config = uvicorn.Config(
         application, ws=kind, ws_per_message_deflate=False, log_config=None, proxy_headers=False
     )
@@ -330,8 +343,11 @@ async def _try_out_after(handshake: bytes) -> None:
     socket.connection_lost(None)
     head, _, frames = transport.written.partition(b"\r\n\r\n")
     _expect(head.startswith(b"HTTP/1.1 101"), "the handshake was not answered")
-    prepared, ping, end = b"\x81\x08prepared", b"\x89\x04....", b"\x81\x02hi" + b"\x88\x02\x110"
-    expected = prepared + ping + prepared + ping + end
+    _expect(len(kind.pings) == 0, "a socket that has ended is held")
+    told = (b"\x81\x08prepared", b"\x81\x02hi", b"\x88\x02\x11\x30")
+    prepared, hi, end = map(re.escape, told)
+    ping = b"\x89\x04...."
+    expected = prepared + ping + prepared + ping + ping + hi + end
     _expect(re.fullmatch(expected, frames, re.DOTALL) is not None, f"it sent {frames!r}")
 
 
@@ -349,19 +365,25 @@ async def _converse(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _expect_pings(socket: FramesProtocol) -> None:
-    _expect(len(socket.pings) == 1 and socket.pending_ping_payload is None, "no ping is to come")
+    _expect(_waits(socket) and socket.pending_ping_payload is None, "no ping is to come")
     socket.on_deadline()
     socket.write(frame("prepared").data)
-    payload = socket.pending_ping_payload
-    _expect(isinstance(payload, bytes) and len(payload) == 4, "no ping went with a frame")
-    socket.data_received(b"\x8a\x84\0\0\0\0" + payload)
-    _expect(len(socket.pings) == 1 and socket.pending_ping_payload is None, "a pong was not taken")
-    socket.send_keepalive_ping()
+    for together in (True, False):
+        payload = socket.pending_ping_payload
+        _expect(_waits(socket) and isinstance(payload, bytes) and len(payload) == 4, "no ping is under way")
+        pong = b"\x8a\x84\0\0\0\0" + payload
+        for part in [pong] if together else [pong[:7], pong[7:]]:
+            socket.data_received(part)
+        _expect(_waits(socket) and socket.pending_ping_payload is None, "a pong was not taken")
+        socket.send_keepalive_ping()
     socket.read_paused = True
     socket.on_deadline()
-    _expect(len(socket.pings) == 1 and not socket.close_sent, "a peer that was not heard was given up")
-    socket.stop_keepalive()
+    _expect(_waits(socket) and not socket.close_sent, "a peer that was not heard was given up")
     socket.read_paused = False
+
+
+def _waits(socket: FramesProtocol) -> bool:
+    return len(socket.pings) == 1
 
 
 def _expect(condition: bool, otherwise: str) -> None:

@@ -164,6 +164,23 @@ def test_a_page_is_whole_though_somebody_leaves_while_it_is_read(monkeypatch: py
         assert [user for user, _ in read()] == ["ann", "cy"]
 
 
+def test_a_page_is_whole_though_somebody_is_renamed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = Replica()
+    for name in ("ann", "bob", "cy"):
+        replica.apply(change(name))
+    room = replica.room(SITE)
+
+    class Twice(Order):
+        """Bob is read at his old place, and then at his new one."""
+
+        def after(self, place: Place, limit: int) -> list[Place]:
+            room._order = Order([("ann", "ann"), ("bz", "bob"), ("cy", "cy")])
+            return [("ann", "ann"), ("bob", "bob"), ("bz", "bob")][:limit]
+
+    monkeypatch.setattr(room, "_order", Twice())
+    assert [user for user, _ in replica.online(SITE, None, 3)] == ["ann", "bob", "cy"]
+
+
 def test_everybody_present_anywhere_can_be_listed() -> None:
     replica = Replica()
     replica.apply(change("ann"))

@@ -12,8 +12,8 @@ Place = tuple[str, str]
 AFTER_ALL_IDS = "\U0010ffff"
 """Sorts behind every user id, so that (key, AFTER_ALL_IDS) is the place just behind a key."""
 
-LONGEST = 1_000
-"""Places in a part. In one list of 100,000 each coming and going would move 400 KB on the average."""
+LONGEST_PART = 1_000
+"""Places. In one list of 100,000 each coming and going would move 400 KB on the average."""
 
 _FIRST = itemgetter(0)
 
@@ -24,10 +24,10 @@ def place_after(key: str | None) -> Place:
 
 
 class Order:
-    """Places in order, in parts of which none is empty.
+    """Places in order, in parts of which none is empty. Parts that become short are not joined.
 
     Threads may read beside the one that changes it: parts are made and dropped by a list of them that
-    replaces the other whole.
+    replaces the other whole. What spans two parts may be of two moments: one place twice, under two keys.
 
     Args:
         places: In order.
@@ -36,7 +36,8 @@ class Order:
     __slots__ = ("_parts",)
 
     def __init__(self, places: Sequence[Place] = ()) -> None:
-        self._parts = _parts(places)
+        size = LONGEST_PART // 2
+        self._parts = [list(places[start : start + size]) for start in range(0, len(places), size)]
 
     def add(self, place: Place) -> None:
         """Take in a place that is not there."""
@@ -47,8 +48,9 @@ class Order:
         number = self._part_of(parts, place)
         part = parts[number]
         insort(part, place)
-        if len(part) > LONGEST:
-            self._parts = [*parts[:number], *_parts(part), *parts[number + 1 :]]
+        if len(part) > LONGEST_PART:
+            half = len(part) // 2
+            self._parts = [*parts[:number], part[:half], part[half:], *parts[number + 1 :]]
 
     def remove(self, place: Place) -> None:
         """Take out a place that is there."""
@@ -63,9 +65,9 @@ class Order:
     def after(self, place: Place, limit: int) -> list[Place]:
         """Return up to `limit` places that come after one, which need not be there."""
         parts, found = self._parts, list[Place]()
-        for number in range(self._part_of(parts, place), len(parts)):
-            part = parts[number]
-            start = bisect_right(part, place) if not found else 0
+        for part in parts[self._part_of(parts, place) :]:
+            # In all but the first it is before all.
+            start = bisect_right(part, place)
             found += part[start : start + limit - len(found)]
             if len(found) >= limit:
                 break
@@ -74,20 +76,15 @@ class Order:
     def before(self, place: Place, limit: int) -> list[Place]:
         """Return up to `limit` places, in order, that come just before one, which need not be there."""
         parts, found = self._parts, list[Place]()
-        for number in range(self._part_of(parts, place), -1, -1):
-            if len(found) >= limit or not parts:
-                break
-            part = parts[number]
-            end = bisect_left(part, place) if not found else len(part)
+        for part in reversed(parts[: self._part_of(parts, place) + 1]):
+            # In all but the last it is behind all.
+            end = bisect_left(part, place)
             found[:0] = part[max(0, end - (limit - len(found))) : end]
+            if len(found) >= limit:
+                break
         return found
 
     @staticmethod
     def _part_of(parts: list[list[Place]], place: Place) -> int:
         """Return the number of the part that a place is in, or belongs to."""
         return max(0, bisect_right(parts, place, key=_FIRST) - 1)
-
-
-def _parts(places: Sequence[Place]) -> list[list[Place]]:
-    """Return the places in parts that have room for more."""
-    return [list(places[start : start + LONGEST // 2]) for start in range(0, len(places), LONGEST // 2)]

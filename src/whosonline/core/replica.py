@@ -57,7 +57,7 @@ class Room:
             # Of two parts that are in order Python's sort makes one by merging them.
             parts.append(sorted(parts.popleft() + parts.popleft()))
             yield
-        room._order = Order(parts[0]) if parts else Order()
+        room._order = Order(parts[0] if parts else ())
         return room
 
     def __len__(self) -> int:
@@ -95,8 +95,7 @@ class Room:
 
     def page(self, after: str | None, limit: int) -> dict[str, Presence]:
         """Return up to `limit` present users in name order, after a name key."""
-        present = self._present
-        return {user: present[user] for _, user in self._order.after(place_after(after), limit)}
+        return self._rows(self._order.after(place_after(after), limit))
 
     def places(self, after: Place, limit: int) -> list[Place]:
         """Return up to `limit` places of present users, in name order, after a place."""
@@ -104,11 +103,17 @@ class Room:
 
     def page_before(self, before: str, limit: int) -> dict[str, Presence]:
         """Return the up to `limit` present users that come just before a name key, in name order."""
-        present = self._present
-        return {user: present[user] for _, user in self._order.before((before, ""), limit)}
+        return self._rows(self._order.before((before, ""), limit))
 
     def as_dict(self) -> dict[str, Presence]:
         return dict(self._present)
+
+    def _rows(self, places: list[Place]) -> dict[str, Presence]:
+        present = self._present
+        rows = {user: present[user] for _, user in places}
+        if len(rows) != len(places):
+            raise KeyError("somebody was moved while the places were read")
+        return rows
 
 
 def at_once(steps: Generator[None, None, T]) -> T:
@@ -230,7 +235,8 @@ class Replica:
 
 def _read(page: Callable[[], dict[str, Presence]]) -> list[tuple[str, Presence]]:
     # Asked by threads beside the one that changes it: who leaves in between is in the order, and no more in
-    # the room. A page that is read anew is a whole one; short by a row it would pass for the last.
+    # the room; who is renamed may be in the order twice. A page that is read anew is a whole one; short by a
+    # row it would pass for the last.
     while True:
         try:
             return list(page().items())

@@ -3,8 +3,8 @@
 A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
 the loop. After a flush of changes the next waits for a tick, or for three times as long as the flush itself
-took of the processor if that was longer: fan-out has a quarter of a process that has a core for itself, and
-half of one that has a third of it.
+took of the processor if that was longer, and never less than it took: fan-out has a quarter of a process that
+has a core for itself, and half of one whose core is busy with others.
 
 Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
 than a twentieth of the process, and no change waits for them. They go out beside the flushes, but for the one
@@ -204,7 +204,7 @@ class Fanout:
         self._failed = sent.failed
         # What told nobody anything was no flush that others would have to wait for.
         waits = self._told_changes or sent.failed
-        rest = max(self._policy.tick, REST * sent.worked) if waits else sent.worked
+        rest = max(self._policy.tick, REST * sent.worked, sent.spent) if waits else sent.spent
         self._next_flush = self._clock.time() + rest
         self.flush_soon()
 
@@ -332,6 +332,7 @@ class Fanout:
             logger.exception("a flush failed")
             sending.failed = True
             self._tell_anew()
+        sending.spent += time.perf_counter() - began
         sending.worked += time.thread_time() - worked
         if done:
             sending.end(sending)
@@ -347,8 +348,10 @@ class _Sending:
     end: Callable[[_Sending], None]
     began: float
     """By the hub's clock."""
+    spent: float = 0.0
+    """Seconds so far."""
     worked: float = 0.0
-    """Seconds of the processor so far."""
+    """Seconds of the processor."""
     failed: bool = False
 
 

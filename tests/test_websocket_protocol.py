@@ -27,6 +27,7 @@ from whosonline import http_protocol, websocket_protocol
 from whosonline.handshake import read_handshake
 from whosonline.http_protocol import ImpatientHttp, impatient_http
 from whosonline.hub.connection import EXTENSION, frame
+from whosonline.testing.clock import ManualClock
 from whosonline.websocket_protocol import HELD_UP, LOSE_AT_ONCE, RIDES, FramesProtocol, for_a_server, protocol
 
 from .serving import Server, free_port
@@ -142,6 +143,18 @@ FIREFOX = (
 )
 
 
+def begun(data: bytes, application: Application, **configured: Any) -> Any:
+    """Return the socket of who has sent a handshake, on a transport that notes what is written."""
+    options = {"ws": for_a_server(), "ws_per_message_deflate": False, "log_config": None} | configured
+    config = uvicorn.Config(application, **options)
+    config.load()
+    transport = websocket_protocol._Transport()
+    http = impatient_http(20.0)(config, ServerState(), {})
+    http.connection_made(transport)
+    http.data_received(data)
+    return vars(transport).pop("protocol")
+
+
 async def answered(
     data: bytes,
     headers: Sequence[tuple[bytes, bytes]] = ((b"x-a", b"b"),),
@@ -162,18 +175,8 @@ async def answered(
             frames["settle"]()
         await send({"type": "websocket.send", "text": (await receive())["text"]})
 
-    options = {
-        "ws": for_a_server(),
-        "ws_per_message_deflate": False,
-        "log_config": None,
-    } | configured
-    config = uvicorn.Config(application, **options)
-    config.load()
-    transport = websocket_protocol._Transport()
-    http = impatient_http(20.0)(config, ServerState(), {})
-    http.connection_made(transport)
-    http.data_received(data)
-    socket = vars(transport).pop("protocol")
+    socket = begun(data, application, **configured)
+    transport = socket.transport
     if accepts:
         socket.data_received(b"\x81\x82\0\0\0\0hi")
     async with asyncio.timeout(10):
@@ -422,16 +425,6 @@ async def test_a_peer_is_not_given_up_whose_answer_lies_behind_a_message_that_wa
         assert await socket.receive_str(timeout=10) == "one"
 
 
-class Clock:
-    """A loop's clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-
 class ByHand(FramesProtocol):
     """Told of its deadlines by hand."""
 
@@ -443,7 +436,7 @@ class ByHand(FramesProtocol):
 
 
 @asynccontextmanager
-async def idle_socket(clock: Clock) -> AsyncIterator[ByHand]:
+async def idle_socket(clock: ManualClock) -> AsyncIterator[ByHand]:
     """Yield an open socket that waits for its next ping."""
     opened = asyncio.Event()
 
@@ -455,18 +448,10 @@ async def idle_socket(clock: Clock) -> AsyncIterator[ByHand]:
         opened.set()
         await receive()
 
-    config = uvicorn.Config(
-        application, ws=for_a_server(ByHand), ws_per_message_deflate=False, log_config=None
-    )
-    config.load()
-    transport = websocket_protocol._Transport()
-    http = impatient_http(20.0)(config, ServerState(), {})
-    http.connection_made(transport)
-    http.data_received(FIREFOX)
-    socket = vars(transport).pop("protocol")
+    socket = begun(FIREFOX, application, ws=for_a_server(ByHand))
     async with asyncio.timeout(10):
         await opened.wait()
-        transport.written = b""
+        socket.transport.written = b""
         yield socket
         socket.connection_lost(None)
         await asyncio.gather(*socket.tasks)
@@ -489,10 +474,10 @@ PING = b"\x89\x04...."
 
 async def test_a_ping_goes_along_with_a_frame_when_it_is_nearly_due_and_alone_when_it_is() -> None:
     one = frame("one").data
-    async with idle_socket(clock := Clock()) as socket:
+    async with idle_socket(clock := ManualClock()) as socket:
         assert socket.write(one)
         assert written(socket) == one  # the next ping is far off
-        clock.now += 20 * (1 - RIDES)
+        await clock.advance(20 * (1 - RIDES))
         socket.pass_deadline()
         assert written(socket) == b""
         assert socket.write(one)
@@ -509,44 +494,46 @@ async def test_a_ping_goes_along_with_a_frame_when_it_is_nearly_due_and_alone_wh
 
 
 async def test_sockets_whose_pings_went_with_the_same_frame_are_pinged_apart_afterwards() -> None:
-    async with idle_socket(clock := Clock()) as first:
-        clock.now += 4
+    clock = ManualClock()
+    began = clock.time()
+    async with idle_socket(clock) as first:
+        await clock.advance(4)
         async with idle_socket(clock) as second:
-            clock.now += 15  # for the one it is nearly due, for the other it may go
+            await clock.advance(15)  # for the one it is nearly due, for the other it may go
             for socket in (first, second):
                 socket.pass_deadline()
                 socket.write(frame("to all").data)
                 socket.data_received(pong(socket))
             assert second.ping_due - first.ping_due == 4
-            assert first.ping_due == 1000 + 2 * 20
+            assert first.ping_due == began + 2 * 20
 
 
 async def test_after_a_long_pause_a_socket_is_pinged_at_once_and_not_for_each_ping_that_was_missed() -> None:
-    async with idle_socket(clock := Clock()) as socket:
+    async with idle_socket(clock := ManualClock()) as socket:
         socket.pass_deadline()
         socket.pass_deadline()
-        clock.now += 300
+        await clock.advance(300)
         socket.data_received(pong(socket))
-        assert socket.ping_due == clock.now
+        assert socket.ping_due == clock.time()
         socket.pass_deadline()
         socket.pass_deadline()
         socket.data_received(pong(socket))
-        assert socket.ping_due == clock.now + 20
+        assert socket.ping_due == clock.time() + 20
 
 
 async def test_a_process_that_was_held_up_looks_once_more_before_it_gives_up_who_does_not_answer() -> None:
-    async with idle_socket(clock := Clock()) as socket:
+    async with idle_socket(clock := ManualClock()) as socket:
         for _ in range(2):
             socket.pass_deadline()
             socket.pass_deadline()
-            clock.now += 20 + 2 * HELD_UP
+            await clock.advance(20 + 2 * HELD_UP)
             socket.pass_deadline()
             assert len(socket.pings) == 1
             assert not socket.close_sent
             socket.data_received(pong(socket))  # lay there unread
         socket.pass_deadline()
         socket.pass_deadline()
-        clock.now += 20
+        await clock.advance(20)
         socket.pass_deadline()
         assert socket.close_sent
         assert b"keepalive ping timeout" in written(socket)

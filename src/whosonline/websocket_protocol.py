@@ -170,20 +170,12 @@ class FramesProtocol(WebSocketsSansIOProtocol):
 
     def on_deadline(self) -> None:
         if self.pending_ping_payload is not None:
-            self.wait_no_longer()
+            self.keepalive_timeout()
         elif self.ping_may_ride:
             self.send_keepalive_ping()
         else:
             self.ping_may_ride = True
             self.wait_until(self.ping_due)
-
-    def wait_no_longer(self) -> None:
-        now = self.loop.time()
-        if now > self.ping_sent_at + self.ping_timeout + HELD_UP:
-            self.ping_sent_at = now - self.ping_timeout
-            self.wait_until(now)  # with the next step; what has come by now is read before
-        else:
-            self.keepalive_timeout()
 
     def send_keepalive_ping(self) -> None:
         if self.conn.state is OPEN and not self.close_sent and not self.transport.is_closing():
@@ -206,8 +198,12 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         self.schedule_ping()
 
     def keepalive_timeout(self) -> None:
+        now = self.loop.time()
         if self.read_paused:  # what it has answered is not read: a message of its waits to be handled
-            self.wait_until(self.loop.time() + self.ping_timeout)
+            self.wait_until(now + self.ping_timeout)
+        elif now > self.ping_sent_at + self.ping_timeout + HELD_UP:
+            self.ping_sent_at = now - self.ping_timeout
+            self.wait_until(now)  # with the next step; what has come by now is read before
         else:
             super().keepalive_timeout()
 

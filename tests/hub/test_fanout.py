@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
+from typing import Any
 
 from msgspec import UNSET
 
@@ -17,7 +19,15 @@ from whosonline.testing.clock import TURNS, settle
 
 from .conftest import Tab, World
 
-NO_TIME_PASSES = SimpleNamespace(perf_counter=lambda: 0, thread_time=lambda: 0)
+
+def each_look_takes(seconds: int, work: int) -> Any:
+    """Return a clock, and one of the processor, which go on by so much whenever they are looked at."""
+    return SimpleNamespace(
+        perf_counter=partial(next, count(step=seconds)), thread_time=partial(next, count(step=work))
+    )
+
+
+NO_TIME_PASSES = each_look_takes(seconds=0, work=0)
 """Instead of the time module: however busy the machine is, a flush takes nothing."""
 
 
@@ -138,9 +148,7 @@ async def test_after_a_flush_that_took_much_work_the_next_rests_three_times_as_l
     def users() -> list[str]:
         return [user for message in tab.take() for user in message.get("users", {})]
 
-    work = count()
-    measured = SimpleNamespace(perf_counter=lambda: 0.0, thread_time=lambda: next(work))
-    monkeypatch.setattr(fanout, "time", measured)
+    monkeypatch.setattr(fanout, "time", each_look_takes(seconds=0, work=1))
     arrive(hub, "ann")
     await settle()
     assert users() == ["ann"]  # at once
@@ -166,13 +174,12 @@ async def test_fanout_has_half_of_a_process_at_most_however_little_of_a_core_tha
     tab = await world.tab(hub, "bob")
     await tab.say('{"type":"watch","users":["ann"]}')
     await world.clock.advance(10)
-    seconds, work = count(step=10), count()
-    measured = SimpleNamespace(perf_counter=lambda: next(seconds), thread_time=lambda: next(work))
-    monkeypatch.setattr(fanout, "time", measured)
-    before = next(seconds)
+    clocks = each_look_takes(seconds=10, work=1)
+    monkeypatch.setattr(fanout, "time", clocks)
+    before = clocks.perf_counter()
     arrive(hub, "ann")
     await settle()
-    took, rest = next(seconds) - before, hub._fanout._next_flush - world.clock.time()
+    took, rest = clocks.perf_counter() - before, hub._fanout._next_flush - world.clock.time()
     assert 0.3 * took < rest < took
 
 
@@ -181,9 +188,7 @@ async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_m
 ):
     hub = await world.node()
     tabs = [await world.tab(hub, f"w{number}") for number in range(5)]
-    seconds, work = count(), count()
-    measured = SimpleNamespace(perf_counter=lambda: next(seconds), thread_time=lambda: next(work))
-    monkeypatch.setattr(fanout, "time", measured)
+    monkeypatch.setattr(fanout, "time", each_look_takes(seconds=1, work=1))
     arrive(hub, "ann")
     await world.clock.advance(0.1)
     assert min(len(tab.take()) for tab in tabs) > 0

@@ -46,8 +46,9 @@ NAP = 0.001
 writing does; readers on other machines, as a site has them, are woken by nobody here. Every latency that
 is measured includes it."""
 
-LONG_NAP = 0.005
-"""The same while the load is far behind with what it has read: each look at the sockets costs."""
+LONG_NAP = 0.02
+"""The same while the load is far behind with what it has read: each look at the sockets costs, and the
+processor that it takes is missing to the servers."""
 
 FAR_BEHIND = 2_000
 """Frames that have been read and not been looked at, since there was always another to be read."""

@@ -26,6 +26,27 @@ def test_a_later_time_wins_whatever_the_order():
     assert last_seen.load([str(ann.pk)])[str(ann.pk)].timestamp() == 300
 
 
+def test_who_has_a_row_is_written_down_with_one_statement_for_each_second(
+    django_assert_max_num_queries,
+):
+    User.objects.bulk_create(User(username=f"u{number}") for number in range(100))
+    pks = list(map(str, User.objects.values_list("pk", flat=True)))
+    last_seen.save(dict.fromkeys(pks, 100))
+    with django_assert_max_num_queries(
+        2 * 4
+    ):  # where rows are locked: them too, and the transaction around it
+        last_seen.save({pk: 200 + number % 2 for number, pk in enumerate(pks)})
+    assert {at.timestamp() for at in last_seen.load(pks).values()} == {200, 201}
+
+
+def test_who_comes_for_the_first_time_is_written_down_beside_those_who_are_known():
+    ann, bob = (User.objects.create(username=name) for name in ("ann", "bob"))
+    last_seen.save({str(ann.pk): 100})
+    last_seen.save({str(ann.pk): 50, str(bob.pk): 50})
+    times = last_seen.load([str(ann.pk), str(bob.pk)])
+    assert [times[str(user.pk)].timestamp() for user in (ann, bob)] == [100, 50]
+
+
 def test_users_that_are_gone_are_left_out_and_do_no_harm():
     ann = User.objects.create(username="ann")
     last_seen.save({str(ann.pk): 100, str(ann.pk + 1): 100, "not an id": 100})
@@ -47,6 +68,6 @@ def test_a_text_that_postgresql_refuses_is_nobody_s_id(monkeypatch):
 def test_many_users_are_saved_in_few_queries(django_assert_max_num_queries):
     User.objects.bulk_create(User(username=f"u{number}") for number in range(1200))
     times = {str(pk): 100 for pk in User.objects.values_list("pk", flat=True)}
-    with django_assert_max_num_queries(3 * 3 + 6):  # three batches; bulk_create's own transactions
+    with django_assert_max_num_queries(3 * 9):  # three batches, each with two transactions of its own
         last_seen.save(times)
     assert len(last_seen.load(times)) == 1200

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import models
+from django.db import connections, models, router, transaction
 
 from .models import LastSeen
 
@@ -29,20 +29,40 @@ def save(times: Mapping[str, int]) -> None:
     """Write down when users were last seen, in seconds since 1970. A later time always wins."""
     keys = to_keys(times)
     for start in range(0, len(keys), BATCH):
-        batch = keys[start : start + BATCH]
-        # Users may have been deleted since; and what another process wrote may be later.
+        _save({key: times[str(key)] for key in keys[start : start + BATCH]})
+
+
+def _save(times: Mapping[Any, int]) -> None:
+    """Save those of a batch, by primary key."""
+    # On a busy site nearly all have a row, and come or go within a second or two: that many statements.
+    users_at: dict[int, list[Any]] = {}
+    for key, at in times.items():
+        users_at.setdefault(at, []).append(key)
+    renewed = sum(_renew(users, datetime.fromtimestamp(at, UTC)) for at, users in users_at.items())
+    if renewed < len(times):
+        _add(times)
+
+
+def _renew(users: list[Any], at: datetime) -> int:
+    """Write a time into the rows that are there, but for later ones; return how many those were."""
+    using = router.db_for_write(LastSeen)
+    rows = LastSeen.objects.using(using).filter(user__in=users, at__lte=at)
+    if not connections[using].features.has_select_for_update:
+        return rows.update(at=at)
+    with transaction.atomic(using=using):
         # In one order everywhere: else two processes that write the same rows might each wait for the other.
-        users = get_user_model()._default_manager.filter(pk__in=batch).order_by("pk")
-        existing = list(users.values_list("pk", flat=True))
-        known = load([str(key) for key in batch])
-        rows = []
-        for key in existing:
-            at = datetime.fromtimestamp(times[str(key)], UTC)
-            if str(key) not in known or known[str(key)] < at:
-                rows.append(LastSeen(user_id=key, at=at))
-        LastSeen.objects.bulk_create(
-            rows, update_conflicts=True, unique_fields=["user"], update_fields=["at"]
-        )
+        locked = list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
+        return rows.filter(pk__in=locked).update(at=at)
+
+
+def _add(times: Mapping[Any, int]) -> None:
+    """Make the rows that are not there. Users may have been deleted since; others may make them meanwhile."""
+    users = get_user_model()._default_manager.filter(pk__in=list(times))
+    known = load(map(str, times))
+    # Written in one order everywhere, as above.
+    missing = [key for key in users.order_by("pk").values_list("pk", flat=True) if str(key) not in known]
+    rows = [LastSeen(user_id=key, at=datetime.fromtimestamp(times[key], UTC)) for key in missing]
+    LastSeen.objects.bulk_create(rows, update_conflicts=True, unique_fields=["user"], update_fields=["at"])
 
 
 def to_keys(users: Iterable[str]) -> list[Any]:

@@ -38,8 +38,8 @@ class OneList(RuleBasedStateMachine):
 
     @invariant()
     def all_are_there_and_no_part_is_empty_or_long(self) -> None:
-        assert [place for part in self.order._parts for place in part] == self.expected
-        assert all(0 < len(part) <= order_module.LONGEST_PART for part in self.order._parts)
+        assert [place for part in self.order._parts.places for place in part] == self.expected
+        assert all(0 < len(part) <= order_module.LONGEST_PART for part in self.order._parts.places)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,9 +57,9 @@ def test_who_looks_while_a_part_becomes_two_sees_nobody_twice() -> None:
     order = Order()
     for key in "abcd":
         order.add((key, "1"))
-    seen_before = order._parts
+    seen_before = order._parts.places
     order.add(("e", "1"))
-    assert [len(part) for part in order._parts] == [2, 3]
+    assert [len(part) for part in order._parts.places] == [2, 3]
     assert len(seen_before) == 1
     order.remove(("a", "1"))
     assert [key for part in seen_before for key, _ in part] == [*"abcde"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
-from operator import itemgetter
+from typing import NamedTuple
 
 Place = tuple[str, str]
 """(name key, user): what the name order goes by."""
@@ -15,19 +15,37 @@ AFTER_ALL_IDS = "\U0010ffff"
 LONGEST_PART = 1_000
 """Places. In one list of 100,000 each coming and going would move 400 KB on the average."""
 
-_FIRST = itemgetter(0)
-
 
 def place_after(key: str | None) -> Place:
     """Return the place at which a page begins that holds what comes after this name key."""
     return ("", "") if key is None else (key, AFTER_ALL_IDS)
 
 
+class _Parts(NamedTuple):
+    """Lists of places in order. Which part a place belongs to is told without a look into any of them."""
+
+    begins: list[Place]
+    """For each part a place that none in it comes before, and none in the part before it reaches; but in the
+    first there may be any."""
+    places: list[list[Place]]
+
+    def of(self, place: Place) -> int:
+        """Return the number of the part that a place is in, or belongs to."""
+        return max(0, bisect_right(self.begins, place) - 1)
+
+    def replaced(self, number: int, *by: list[Place]) -> _Parts:
+        """Return these with other parts, all of which hold something, instead of one."""
+        begins, places = self.begins.copy(), self.places.copy()
+        begins[number : number + 1] = [part[0] for part in by]
+        places[number : number + 1] = by
+        return _Parts(begins, places)
+
+
 class Order:
     """Places in order, in parts of which none is empty. Parts that become short are not joined.
 
-    Threads may read beside the one that changes it: parts are made and dropped by a list of them that
-    replaces the other whole. What spans two parts may be of two moments: one place twice, under two keys.
+    Threads may read beside the one that changes it: parts are made and dropped by other lists of them that
+    replace the old ones whole. What spans two parts may be of two moments: one place twice, under two keys.
 
     Args:
         places: In order.
@@ -37,35 +55,36 @@ class Order:
 
     def __init__(self, places: Sequence[Place] = ()) -> None:
         size = LONGEST_PART // 2
-        self._parts = [list(places[start : start + size]) for start in range(0, len(places), size)]
+        parts = [list(places[start : start + size]) for start in range(0, len(places), size)]
+        self._parts = _Parts([part[0] for part in parts], parts)
 
     def add(self, place: Place) -> None:
         """Take in a place that is not there."""
         parts = self._parts
-        if not parts:
-            self._parts = [[place]]
+        if not parts.places:
+            self._parts = _Parts([place], [[place]])
             return
-        number = self._part_of(parts, place)
-        part = parts[number]
+        number = parts.of(place)
+        part = parts.places[number]
         insort(part, place)
         if len(part) > LONGEST_PART:
             half = len(part) // 2
-            self._parts = [*parts[:number], part[:half], part[half:], *parts[number + 1 :]]
+            self._parts = parts.replaced(number, part[:half], part[half:])
 
     def remove(self, place: Place) -> None:
         """Take out a place that is there."""
         parts = self._parts
-        number = self._part_of(parts, place)
-        part = parts[number]
+        number = parts.of(place)
+        part = parts.places[number]
         if len(part) > 1:
             del part[bisect_left(part, place)]
         else:
-            self._parts = [*parts[:number], *parts[number + 1 :]]
+            self._parts = parts.replaced(number)
 
     def after(self, place: Place, limit: int) -> list[Place]:
         """Return up to `limit` places that come after one, which need not be there."""
         parts, found = self._parts, list[Place]()
-        for part in parts[self._part_of(parts, place) :]:
+        for part in parts.places[parts.of(place) :]:
             # In all but the first it is before all.
             start = bisect_right(part, place)
             found += part[start : start + limit - len(found)]
@@ -76,15 +95,10 @@ class Order:
     def before(self, place: Place, limit: int) -> list[Place]:
         """Return up to `limit` places, in order, that come just before one, which need not be there."""
         parts, found = self._parts, list[Place]()
-        for part in reversed(parts[: self._part_of(parts, place) + 1]):
+        for part in reversed(parts.places[: parts.of(place) + 1]):
             # In all but the last it is behind all.
             end = bisect_left(part, place)
             found[:0] = part[max(0, end - (limit - len(found))) : end]
             if len(found) >= limit:
                 break
         return found
-
-    @staticmethod
-    def _part_of(parts: list[list[Place]], place: Place) -> int:
-        """Return the number of the part that a place is in, or belongs to."""
-        return max(0, bisect_right(parts, place, key=_FIRST) - 1)

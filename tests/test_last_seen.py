@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import CharField
 
 from whosonline import last_seen
+from whosonline.models import LastSeen
 
 pytestmark = pytest.mark.django_db
 
@@ -45,6 +46,21 @@ def test_who_comes_for_the_first_time_is_written_down_beside_those_who_are_known
     last_seen.save({str(ann.pk): 50, str(bob.pk): 50})
     times = last_seen.load([str(ann.pk), str(bob.pk)])
     assert [times[str(user.pk)].timestamp() for user in (ann, bob)] == [100, 50]
+
+
+@pytest.mark.parametrize("theirs", [50, 150])
+def test_of_two_processes_that_write_down_somebody_new_the_later_time_wins(monkeypatch, theirs):
+    ann = User.objects.create(username="ann")
+
+    def and_then_another_process_writes(users, load=last_seen.load):
+        known = load(users)
+        LastSeen.objects.create(user=ann, at=datetime.fromtimestamp(theirs, UTC))
+        return known
+
+    with monkeypatch.context() as patch:
+        patch.setattr(last_seen, "load", and_then_another_process_writes)
+        last_seen.save({str(ann.pk): 100})
+    assert last_seen.load([str(ann.pk)])[str(ann.pk)].timestamp() == max(100, theirs)
 
 
 def test_users_that_are_gone_are_left_out_and_do_no_harm():

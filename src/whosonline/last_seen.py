@@ -35,18 +35,22 @@ def save(times: Mapping[str, int]) -> None:
 def _save(times: Mapping[Any, int]) -> None:
     """Save those of a batch, by primary key."""
     # On a busy site nearly all have a row, and come or go within a second or two: that many statements.
+    if _renew(times) < len(times):
+        missing = _add(times)
+        _renew({key: times[key] for key in missing})  # what another process has added meanwhile may be older
+
+
+def _renew(times: Mapping[Any, int]) -> int:
+    """Write times into the rows that are there and older; return how many those were."""
     users_at: dict[int, list[Any]] = {}
     for key, at in times.items():
         users_at.setdefault(at, []).append(key)
-    renewed = sum(_renew(users, datetime.fromtimestamp(at, UTC)) for at, users in users_at.items())
-    if renewed < len(times):
-        _add(times)
+    return sum(_renew_at(datetime.fromtimestamp(at, UTC), users) for at, users in users_at.items())
 
 
-def _renew(users: list[Any], at: datetime) -> int:
-    """Write a time into the rows that are there, but for later ones; return how many those were."""
+def _renew_at(at: datetime, users: list[Any]) -> int:
     using = router.db_for_write(LastSeen)
-    rows = LastSeen.objects.using(using).filter(user__in=users, at__lte=at)
+    rows = LastSeen.objects.using(using).filter(user__in=users, at__lt=at)
     if not connections[using].features.has_select_for_update:
         return rows.update(at=at)
     with transaction.atomic(using=using):
@@ -55,14 +59,15 @@ def _renew(users: list[Any], at: datetime) -> int:
         return rows.filter(pk__in=locked).update(at=at)
 
 
-def _add(times: Mapping[Any, int]) -> None:
-    """Make the rows that are not there. Users may have been deleted since; others may make them meanwhile."""
+def _add(times: Mapping[Any, int]) -> list[Any]:
+    """Make the rows that are not there; return whose those are. Users may have been deleted since."""
     users = get_user_model()._default_manager.filter(pk__in=list(times))
     known = load(map(str, times))
     # Written in one order everywhere, as above.
     missing = [key for key in users.order_by("pk").values_list("pk", flat=True) if str(key) not in known]
     rows = [LastSeen(user_id=key, at=datetime.fromtimestamp(times[key], UTC)) for key in missing]
-    LastSeen.objects.bulk_create(rows, update_conflicts=True, unique_fields=["user"], update_fields=["at"])
+    LastSeen.objects.bulk_create(rows, ignore_conflicts=True)
+    return missing
 
 
 def to_keys(users: Iterable[str]) -> list[Any]:

@@ -27,21 +27,25 @@ def load(users: Iterable[str]) -> dict[str, datetime]:
 
 def save(times: Mapping[str, int]) -> None:
     """Write down when users were last seen, in seconds since 1970. A later time always wins."""
-    keys = to_keys(times)
+    # By time: however long they were gathered, each second is in few batches.
+    keys = sorted(to_keys(times), key=lambda key: times[str(key)])
     for start in range(0, len(keys), BATCH):
         _save({key: times[str(key)] for key in keys[start : start + BATCH]})
 
 
 def _save(times: Mapping[Any, int]) -> None:
     """Save those of a batch, by primary key."""
-    # On a busy site nearly all have a row, and come or go within a second or two: that many statements.
+    # Nearly all have a row, and their times are few.
     if _renew(times) < len(times):
-        missing = _add(times)
-        _renew({key: times[key] for key in missing})  # what another process has added meanwhile may be older
+        _add(times)
+        _renew(times)  # what another process has added meanwhile may be older
 
 
 def _renew(times: Mapping[Any, int]) -> int:
-    """Write times into the rows that are there and older; return how many those were."""
+    """Write times into the rows that are there and older; return how many those were.
+
+    One statement for each second. Where the database locks rows that are asked for, they are locked first.
+    """
     users_at: dict[int, list[Any]] = {}
     for key, at in times.items():
         users_at.setdefault(at, []).append(key)
@@ -50,24 +54,27 @@ def _renew(times: Mapping[Any, int]) -> int:
 
 def _renew_at(at: datetime, users: list[Any]) -> int:
     using = router.db_for_write(LastSeen)
-    rows = LastSeen.objects.using(using).filter(user__in=users, at__lt=at)
+    everybody = LastSeen.objects.using(using)
+    older = everybody.filter(user__in=users, at__lt=at)
     if not connections[using].features.has_select_for_update:
-        return rows.update(at=at)
+        return older.update(at=at)
     with transaction.atomic(using=using):
         # In one order everywhere: else two processes that write the same rows might each wait for the other.
-        locked = list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
-        return rows.filter(pk__in=locked).update(at=at)
+        locked = list(older.select_for_update().order_by("pk").values_list("pk", flat=True))
+        return everybody.filter(pk__in=locked).update(at=at)
 
 
-def _add(times: Mapping[Any, int]) -> list[Any]:
-    """Make the rows that are not there; return whose those are. Users may have been deleted since."""
-    users = get_user_model()._default_manager.filter(pk__in=list(times))
-    known = load(map(str, times))
-    # Written in one order everywhere, as above.
-    missing = [key for key in users.order_by("pk").values_list("pk", flat=True) if str(key) not in known]
-    rows = [LastSeen(user_id=key, at=datetime.fromtimestamp(times[key], UTC)) for key in missing]
-    LastSeen.objects.bulk_create(rows, ignore_conflicts=True)
-    return missing
+def _add(times: Mapping[Any, int]) -> None:
+    """Make the rows that are not there. Users may have been deleted since; others may make them meanwhile."""
+    rows = LastSeen.objects.using(router.db_for_write(LastSeen))
+    known = set(rows.filter(user__in=list(times)).values_list("user_id", flat=True))
+    # In one order everywhere, so that two processes do not wait for each other.
+    users = get_user_model()._default_manager.filter(pk__in=times.keys() - known).order_by("pk")
+    missing = users.values_list("pk", flat=True)
+    rows.bulk_create(
+        [LastSeen(user_id=key, at=datetime.fromtimestamp(times[key], UTC)) for key in missing],
+        ignore_conflicts=True,
+    )
 
 
 def to_keys(users: Iterable[str]) -> list[Any]:

@@ -40,6 +40,10 @@ class OneList(RuleBasedStateMachine):
     def all_are_there_and_no_part_is_empty_or_long(self) -> None:
         assert [place for part in self.order._parts.places for place in part] == self.expected
         assert all(0 < len(part) <= order_module.LONGEST_PART for part in self.order._parts.places)
+        begins, parts = self.order._parts
+        assert len(begins) == len(parts)
+        for before, begin, part in zip(parts, begins[1:], parts[1:], strict=False):
+            assert before[-1] < begin <= part[0]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -25,8 +25,8 @@ class _Parts(NamedTuple):
     """Lists of places in order. Which part a place belongs to is told without a look into any of them."""
 
     begins: list[Place]
-    """For each part a place that none in it comes before, and none in the part before it reaches; but in the
-    first there may be any."""
+    """Of each part a place that comes after all in the part before, and after none of its own. That of the
+    first says nothing: there may be places before it."""
     places: list[list[Place]]
 
     def of(self, place: Place) -> int:

@@ -20,6 +20,8 @@ from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
 
+from whosonline.huge_pages import HugePages
+
 from . import frames
 from .accounts import Account
 from .frames import CLOSE, PING, TEXT
@@ -352,6 +354,7 @@ class Browser:
 def run(pipe: Connection, *arguments: Any) -> None:
     """The life of the process."""
     gc.disable()  # what is held here is held to the end, and looking through it takes long
+    HugePages().start()  # as the site does
     try:
         Browser(*arguments).serve(pipe)
     except (EOFError, KeyboardInterrupt, BrokenPipeError):

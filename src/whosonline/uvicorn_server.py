@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 
 from .acceptor import Acceptor
+from .huge_pages import HugePages
 from .workers import REPLACED
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Server(uvicorn.Server):
         self._shared = shared
         self._begun = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
+        self._huge_pages = HugePages()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if sys.platform == "win32":  # whose loop waits for no socket that is accepted from elsewhere
@@ -82,8 +84,10 @@ class Server(uvicorn.Server):
                 loop.add_signal_handler(REPLACED, self._begin, self._give_way, self._end)
                 self._begin(self._wait_until_known, self._accepting)
         _spare_the_collector()
+        self._huge_pages.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._huge_pages.stop()
         for task in self._tasks:
             task.cancel()
         await self._accept_no_more()

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,7 +26,7 @@ from typing import NamedTuple
 
 from .accounts import Account, environment, make_accounts
 from .frames import handshake, masked
-from .processes import BenchError, cpu, free_port, memory, running
+from .processes import BenchError, compiled, cpu, free_port, memory, running
 from .readers import Readers
 
 HERE = Path(__file__).resolve().parent
@@ -141,12 +140,8 @@ def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
 
 def _bare_command(folder: Path) -> tuple[list[str], str]:
     """Return the program to compare with, and what it is written in."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return [sys.executable, str(HERE / "bare.py")], "Python"
-    program = str(folder / "bare")
-    subprocess.run([compiler, "-O2", "-o", program, str(HERE / "bare.c")], check=True)
-    return [program], "C"
+    program = compiled(HERE / "bare.c", folder)
+    return ([program], "C") if program else ([sys.executable, str(HERE / "bare.py")], "Python")
 
 
 def _greeting(accounts: Sequence[Account]) -> bytes:

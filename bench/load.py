@@ -9,11 +9,14 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from . import tabs
 from .accounts import Account
 from .processes import BenchError, cpu
+from .reader import compiled_reader
 from .sights import Harvest, View
 from .tab import Stats
 
@@ -33,9 +36,13 @@ NO_STATS = Stats(0, 0, Counter(), Counter(), 0, 0, 0, 0.0)
 
 
 class Load:
-    """All tabs, by the numbers of their people. Made by :func:`load`."""
+    """All tabs, by the numbers of their people. Made by :func:`loading`.
 
-    def __init__(self, accounts: Sequence[Account], ports: Sequence[int]) -> None:
+    Args:
+        library: reader.c, compiled; None if it cannot be.
+    """
+
+    def __init__(self, accounts: Sequence[Account], ports: Sequence[int], library: str | None) -> None:
         self.accounts = accounts
         self.count = max(2, math.ceil(len(accounts) / TABS))
         self._processes = []
@@ -44,9 +51,8 @@ class Load:
         for which in range(self.count):
             pipe, its_end = context.Pipe()
             own = {number: accounts[number] for number in range(which, len(accounts), self.count)}
-            process = context.Process(
-                target=tabs.run, args=(its_end, own, ports, self.count, f"127.0.0.{which + 2}"), daemon=True
-            )
+            arguments = (its_end, own, ports, self.count, f"127.0.0.{which + 2}", library)
+            process = context.Process(target=tabs.run, args=arguments, daemon=True)
             process.start()
             its_end.close()
             self._processes.append(process)
@@ -198,8 +204,9 @@ def told(stats: Stats) -> str:
 @contextmanager
 def loading(accounts: Sequence[Account], ports: Sequence[int]) -> Iterator[Load]:
     """Make the processes with a tab for each account, and end them."""
-    load = Load(accounts, ports)
-    try:
-        yield load
-    finally:
-        load.end()
+    with TemporaryDirectory(prefix="bench-") as folder:
+        load = Load(accounts, ports, compiled_reader(Path(folder)))
+        try:
+            yield load
+        finally:
+            load.end()

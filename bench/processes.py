@@ -52,6 +52,14 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def compiled(source: Path, folder: Path, *options: str) -> str | None:
+    """Compile a program in C into a folder; return its path, or None where no compiler can."""
+    program = folder / source.stem
+    with suppress(OSError):  # there is none
+        subprocess.run(["cc", "-O2", *options, "-o", program, source], check=False)
+    return str(program) if program.exists() else None
+
+
 @contextmanager
 def _hang_ups_heard() -> Iterator[None]:
     """Let what is begun hear SIGHUP, which restarts a site, also where nohup has this program ignore it."""

@@ -27,6 +27,7 @@ from .accounts import Account
 from .frames import CLOSE, PING, TEXT
 from .posts import Post
 from .processes import BenchError
+from .reader import READ, Noted, events, reader
 from .sights import Ledger, View
 from .tab import (
     BROKEN,
@@ -55,9 +56,6 @@ processor that it takes is missing to the servers."""
 FAR_BEHIND = 2_000
 """Frames that have been read and not been looked at, since there was always another to be read."""
 
-READ = 4096
-"""Bytes read at once: most frames are short, and Python makes room for as many as are asked for."""
-
 BACKLOG = 300_000
 """Frames that are looked at later, when there is nothing to read; beyond these reading has to wait. As many
 as come in a minute: the processor that looking takes is missing to the servers, which share it."""
@@ -77,10 +75,16 @@ class Browser:
         ports: Where the site is served; tabs are spread over them.
         stride: How many such processes there are: they deal out the numbers among themselves.
         source: The address that the tabs come from.
+        library: reader.c, compiled; None if it cannot be.
     """
 
     def __init__(
-        self, accounts: Mapping[int, Account], ports: Sequence[int], stride: int, source: str
+        self,
+        accounts: Mapping[int, Account],
+        ports: Sequence[int],
+        stride: int,
+        source: str,
+        library: str | None,
     ) -> None:
         self.tabs = {
             number: Tab(number, account.cookie, ports[number // stride % len(ports)])
@@ -90,6 +94,7 @@ class Browser:
         self._source = source
         self._by_file: dict[int, Tab] = {}
         self._poll = select.epoll()
+        self._reader = reader(self._poll, library)
         self._timers: list[tuple[float, int, Callable[..., None], Any]] = []
         self._order = count()
         self._returns = False
@@ -112,8 +117,8 @@ class Browser:
             self._closed,
             self._refused,
             self._frames,
-            self._received,
-            self._sent,
+            self._received + self._reader.received,
+            self._sent + self._reader.sent,
             self._last,
         )
 
@@ -162,8 +167,12 @@ class Browser:
         self._poll.register(pipe, select.EPOLLIN)
         while True:
             wait = min(max(self._timers[0][0] - time.monotonic(), 0), 1) if self._timers else 1
-            ready = self._poll.poll(0 if self.ledger.behind else wait, len(self._by_file) + 2)
-            for file, _ in ready:
+            found = self._reader.look(0 if self.ledger.behind else wait)
+            # No file gets another socket meanwhile: only timers open any. What is left came after the noted.
+            self._note(found.noted)
+            for file, at, data in found.left:
+                self._go_on(self._by_file[file], at, data)
+            for file in found.ready:
                 tab = self._by_file.get(file)
                 if tab is not None:
                     self._ready(tab)
@@ -174,7 +183,7 @@ class Browser:
                     self._posted(file)
             if self.ledger.behind > BACKLOG:
                 self.ledger.catch_up(MANY)
-            elif not ready:
+            elif not (found.ready or found.left or found.noted.files):
                 self.ledger.catch_up(FEW)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
@@ -197,13 +206,13 @@ class Browser:
         self.ledger.caused(tab, tab.began)
 
     def _socket(self, port: int) -> socket.socket:
-        """Return a socket that is connecting; what happens to it is told once, by an edge."""
+        """Return a socket that is connecting."""
         opened = socket.socket()
         opened.setblocking(False)
         opened.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         opened.bind((self._source, 0))
         opened.connect_ex(("127.0.0.1", port))
-        self._poll.register(opened, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+        self._poll.register(opened, events())
         return opened
 
     def _ready(self, tab: Tab) -> None:
@@ -217,26 +226,51 @@ class Browser:
                 tab.stage = SHAKING_HANDS
                 self._say(tab, frames.handshake(tab.port, tab.cookie, query))
                 return
-            while True:
-                data = tab.socket.recv(READ)
-                now = time.monotonic()
-                self._received += len(data)
-                if tab.stage >= GREETED and data:
-                    self._take(tab, data, now)
-                elif data:
-                    self._shake_hands(tab, data, now)
-                else:
-                    self._lost(tab, BROKEN)
-                if len(data) < READ or tab.socket is None:
-                    return
-        except BlockingIOError:
-            return
+            self._read(tab)
         except OSError:
             self._lost(tab, BROKEN)
 
+    def _read(self, tab: Tab) -> None:
+        """Read all that has come for a tab, also the end that may have come with it and is told but once."""
+        while tab.socket is not None:
+            try:
+                data = tab.socket.recv(READ)
+            except BlockingIOError:
+                return
+            self._received += len(data)
+            self._came(tab, data, time.monotonic())
+
+    def _came(self, tab: Tab, data: bytes, now: float) -> None:
+        if tab.stage >= GREETED and data:
+            self._take(tab, data, now)
+        elif data:
+            self._shake_hands(tab, data, now)
+        else:
+            self._lost(tab, BROKEN)
+
+    def _go_on(self, tab: Tab, at: float, data: bytes | None) -> None:
+        """Take what the reader has read and left."""
+        try:
+            self._came(tab, data or b"", at)
+            if data is not None and len(data) == READ:
+                self._read(tab)
+        except OSError:
+            self._lost(tab, BROKEN)
+
+    def _note(self, noted: Noted) -> None:
+        """Take the texts that the reader has read."""
+        if noted.files:
+            self._frames += len(noted.files)
+            self._last = max(self._last, noted.times[-1])
+            for file, frame, at in zip(noted.files, noted.frames, noted.times, strict=True):
+                self.ledger.hear(self._by_file[file], frame, at)
+
     def _say(self, tab: Tab, data: bytes) -> None:
         assert tab.socket is not None
-        sent = tab.socket.send(data)
+        try:
+            sent = tab.socket.send(data)
+        except BlockingIOError:
+            sent = 0
         if sent != len(data):
             raise BenchError("the kernel did not take a message at once")
         self._sent += sent
@@ -263,10 +297,6 @@ class Browser:
     def _take(self, tab: Tab, data: bytes, now: float) -> None:
         if tab.rest:
             data = tab.rest + data
-        if data[0] == TEXT and data[1] == len(data) - 2 < 126:  # one short frame, as most are
-            tab.rest = b""
-            self._hear(tab, data, now)
-            return
         *whole, tab.rest = frames.split(data)
         for frame in whole:
             if frame[0] == TEXT:
@@ -278,6 +308,8 @@ class Browser:
                 return
             else:
                 raise BenchError(f"the server sent {frame!r}")
+        if tab.socket is not None:
+            self._reader.be_quick(tab.socket.fileno(), tab.stage == WELCOMED and not tab.rest)
 
     def _hear(self, tab: Tab, frame: bytes, now: float) -> None:
         self._frames += 1
@@ -335,6 +367,7 @@ class Browser:
             self._open -= 1
         else:
             self._under_way -= 1
+        self._reader.be_quick(tab.socket.fileno(), False)
         del self._by_file[tab.socket.fileno()]
         tab.socket.close()
         tab.shut()
@@ -354,7 +387,7 @@ class Browser:
 def run(pipe: Connection, *arguments: Any) -> None:
     """The life of the process."""
     gc.disable()  # what is held here is held to the end, and looking through it takes long
-    HugePages().start()  # as the site does
+    HugePages().start()  # the load is bound by the same, and has the same processor
     try:
         Browser(*arguments).serve(pipe)
     except (EOFError, KeyboardInterrupt, BrokenPipeError):

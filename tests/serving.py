@@ -63,6 +63,12 @@ class Server:
         if self._process is not None:
             self.stop(signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         address = ["--port", str(self.port)] if self._command[0] == "serve" else [f"127.0.0.1:{self.port}"]

@@ -54,6 +54,7 @@ def test_a_setting_reaches_the_policy(settings):
         ({"STORE": "redis+cluster://host/3"}, "a cluster has no numbered databases"),
         ({"STORE": "redis+sentinel:///lobby"}, "it names no host"),
         ({"STORE": "redis://host?bogus=1"}, "'redis://host?bogus=1' is no address of a Redis: redis-py"),
+        ({"HUGE_PAGES": "no"}, "must be True or False, not 'no'"),
         ({"PARTITIONS": 0}, "must be a whole number from 1 to 64, not 0"),
         (["GRACE"], "must be a dict, not ['GRACE']"),
     ],
@@ -106,7 +107,7 @@ def test_every_setting_is_documented_with_its_default():
     text = (DOCS / "settings.md").read_text().split("## Django's own settings")[0]
     defaults = {field.name: field.default for field in fields(Policy)}
     defaults |= {"store": "memory://", "partitions": 1, "key_prefix": "whosonline", "path": "users/"}
-    defaults["access_policy"] = "whosonline.access.AccessPolicy"
+    defaults |= {"access_policy": "whosonline.access.AccessPolicy", "huge_pages": "True"}
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `?([^|`]+?)`? \|", text, re.MULTILINE))
     assert set(documented) == {name.upper() for name in defaults}
     for name, default in defaults.items():

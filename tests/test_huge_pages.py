@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import errno
 import gc
-import logging
-import mmap
 import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from threading import Event
 
 import pytest
 
 from whosonline import huge_pages
-from whosonline.huge_pages import EVERY, SELDOM, HugePages, can_collapse, collapse, next_wait, regions
+from whosonline.huge_pages import (
+    EVERY,
+    PIECE,
+    SELDOM,
+    HugePages,
+    can_collapse,
+    collapse,
+    may_collapse,
+    next_wait,
+    regions,
+)
 
 SIZE = 2 << 20
 
-needs_them = pytest.mark.skipif(not can_collapse(), reason="the kernel has no huge pages, or gives none")
+needs_them = pytest.mark.skipif(
+    not can_collapse() or not may_collapse(), reason="the kernel has no huge pages, or they are forbidden"
+)
 
 
 def held_in_them() -> int:
@@ -30,98 +40,117 @@ def held_in_them() -> int:
     return int(found[1]) * 1024
 
 
-@pytest.fixture
 def many_objects() -> list[object]:
-    """32 MB of small objects, as Python maps them."""
+    """Return 36 MB of small objects, as Python maps them."""
     gc.collect()
     return [bytes(100) for _ in range(250_000)]
 
 
 @needs_them
-def test_what_a_process_holds_is_collapsed(many_objects: list[object]) -> None:
-    before = held_in_them()
-    assert collapse()
-    assert held_in_them() - before > 16 * SIZE // 2
-    assert all(each == bytes(100) for each in many_objects)
+def test_what_a_process_holds_is_collapsed() -> None:
+    kept, before = many_objects(), held_in_them()
+    assert collapse(huge_pages._madvise(), Event())
+    assert held_in_them() - before > 8 * SIZE
+    assert all(each == bytes(100) for each in kept)
 
 
 @needs_them
-def test_a_server_goes_on_collapsing_until_it_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, many_objects: list[object]
-) -> None:
+def test_a_server_goes_on_collapsing_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huge_pages, "EVERY", 0.01)
-    before = held_in_them()
-    pages = HugePages()
+    pages, kept = HugePages(), []
     pages.start()
-    wait_until(lambda: held_in_them() - before > 16 * SIZE // 2)
+    for _ in range(2):
+        before = held_in_them()
+        kept.append(many_objects())
+        wait_until(lambda before=before: held_in_them() - before > 8 * SIZE)
     pages.stop()
     pages._thread.join(10)
     assert not pages._thread.is_alive()
 
 
-def test_whoever_forbids_huge_pages_is_obeyed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    switch = tmp_path / "enabled"
-    switch.write_text("always madvise [never]\n")
-    monkeypatch.setattr(huge_pages, "_SWITCH", switch)
-    assert not can_collapse()
-    pages = HugePages()
-    pages.start()
-    assert not pages._thread.is_alive()
-    pages.stop()
-
-
-def test_nothing_is_done_where_the_kernel_has_no_huge_pages(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("switch", "swap", "may"),
+    [
+        ("always [madvise] never", "VmSwap:\t       0 kB", True),
+        ("[always] madvise never", "VmSwap:\t       0 kB", True),
+        ("always [madvise] never", "", True),
+        ("always madvise [never]", "VmSwap:\t       0 kB", False),
+        ("always [madvise] never", "VmSwap:\t      40 kB", False),
+    ],
+)
+def test_nothing_is_collapsed_while_it_is_forbidden_or_swapped_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, switch: str, swap: str, may: bool
 ) -> None:
-    monkeypatch.setattr(huge_pages, "_SWITCH", tmp_path / "missing")
-    assert not can_collapse()
+    for name, text in (("_SWITCH", f"{switch}\n"), ("_STATUS", f"Name:\tpython\n{swap}\nThreads:\t1\n")):
+        (tmp_path / name).write_text(text)
+        monkeypatch.setattr(huge_pages, name, tmp_path / name)
+    assert may_collapse() is may
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is done at all")
-def test_nothing_is_done_where_the_kernel_does_not_know_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_begun_where_the_kernel_does_not_know_the_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huge_pages, "_COLLAPSE", 250)
     assert not can_collapse()
+    pages = HugePages()
+    pages.start()
+    assert not pages._thread.is_alive()
 
 
 @needs_them
-def test_a_moment_without_a_huge_page_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(mmap.mmap):
-        def madvise(self, *_: int) -> None:
-            raise OSError(errno.ENOMEM, "none to give")
+def test_a_failure_is_not_the_end_and_it_is_tried_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
 
-    monkeypatch.setattr(huge_pages.mmap, "mmap", Full)
-    assert can_collapse()
+    def no_file() -> bool:
+        tried.append(0)
+        raise OSError(errno.EMFILE, "too many files")
 
-
-def test_a_failure_ends_the_collapsing_and_not_the_server(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail() -> bool:
-        raise RuntimeError("no")
+    def longer(last: float, done: bool) -> float:
+        assert not done
+        tried[-1] = last
+        return last + 0.001
 
     monkeypatch.setattr(huge_pages, "EVERY", 0.01)
-    monkeypatch.setattr(huge_pages, "can_collapse", lambda: True)
-    monkeypatch.setattr(huge_pages, "collapse", fail)
+    monkeypatch.setattr(huge_pages, "may_collapse", no_file)
+    monkeypatch.setattr(huge_pages, "next_wait", longer)
     pages = HugePages()
     pages.start()
+    wait_until(lambda: len(tried) > 3)
+    pages.stop()
     pages._thread.join(10)
-    assert not pages._thread.is_alive()
-    assert [record.levelno for record in caplog.records if "huge pages" in record.message] == [logging.ERROR]
+    assert tried[:3] == pytest.approx([0.01, 0.011, 0.012])
 
 
-@pytest.mark.parametrize("error", [errno.ENOMEM, errno.EBUSY])
-def test_a_kernel_that_has_none_to_give_is_asked_for_no_further_ones(
-    monkeypatch: pytest.MonkeyPatch, error: int
+@pytest.mark.parametrize(
+    ("error", "done"),
+    [(errno.ENOMEM, False), (errno.EBUSY, False), (errno.EAGAIN, True), (errno.EINVAL, True)],
+)
+def test_what_cannot_be_collapsed_now_keeps_nothing_else_from_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: int, done: bool
 ) -> None:
-    asked = advise_with(monkeypatch, error)
-    assert not collapse()
-    assert len(asked) == 1
+    asked: list[tuple[int, int]] = []
+
+    def advise(begin: int, size: int, advice: int) -> int:
+        asked.append((begin, size))
+        return -1 if len(asked) < 3 else 0
+
+    three_maps(monkeypatch, tmp_path)
+    errors = iter([error, errno.EINVAL])
+    monkeypatch.setattr(huge_pages.ctypes, "get_errno", lambda: next(errors))
+    assert collapse(advise, Event()) is done
+    assert asked == [(2 * SIZE, SIZE), (6 * SIZE, PIECE), (6 * SIZE + PIECE, SIZE)]
 
 
-def test_what_cannot_be_collapsed_now_keeps_nothing_else_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = advise_with(monkeypatch, errno.EINVAL)
-    assert collapse()
-    assert asked == [(2 * SIZE, SIZE), (6 * SIZE, 2 * SIZE)]
+def test_whoever_stops_it_waits_for_one_piece_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stopped, asked = Event(), []
+
+    def advise(begin: int, size: int, advice: int) -> int:
+        asked.append(begin)
+        stopped.set()
+        return 0
+
+    three_maps(monkeypatch, tmp_path)
+    assert collapse(advise, stopped)
+    assert asked == [2 * SIZE]
 
 
 def test_it_is_tried_less_often_the_longer_it_fails() -> None:
@@ -138,6 +167,7 @@ def test_it_is_tried_less_often_the_longer_it_fails() -> None:
     [
         ("400000-c00000 rw-p 00000000 00:00 0", [(0x400000, 0xC00000)]),
         ("400000-c00000 rw-p 00000000 00:00 0          [heap]", [(0x400000, 0xC00000)]),
+        ("400000-c00000 rw-p 00000000 00:00 0          [anon: an allocator's]", [(0x400000, 0xC00000)]),
         ("3ff000-c01000 rw-p 00000000 00:00 0 ", [(0x400000, 0xC00000)]),
         ("401000-7ff000 rw-p 00000000 00:00 0", []),
         ("400000-600000 rw-p 00000000 00:00 0", [(0x400000, 0x600000)]),
@@ -152,20 +182,12 @@ def test_only_memory_of_its_own_is_collapsed(line: str, found: list[tuple[int, i
     assert list(regions([line])) == found
 
 
-def advise_with(monkeypatch: pytest.MonkeyPatch, error: int) -> list[tuple[int, int]]:
-    """Have all advice fail with an error; return where it is noted."""
-    asked: list[tuple[int, int]] = []
-
-    def madvise(begin: int, size: int, advice: int) -> int:
-        asked.append((begin, size))
-        return -1
-
-    libc = SimpleNamespace(madvise=madvise)
-    monkeypatch.setattr(huge_pages.ctypes, "CDLL", lambda name, use_errno: libc)
-    monkeypatch.setattr(huge_pages.ctypes, "get_errno", lambda: error)
-    maps = "400000-600000 rw-p 0 00:00 0\n600000-700000 r--p 0 00:00 0\nc00000-1000000 rw-p 0 00:00 0\n"
-    monkeypatch.setattr(huge_pages, "_MAPS", SimpleNamespace(read_text=lambda: maps))
-    return asked
+def three_maps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have the process hold a huge page, some memory that is none of its own, and a piece and a huge page."""
+    ends = (2 * SIZE, 3 * SIZE, 6 * SIZE, 7 * SIZE + PIECE)
+    maps = "{0:x}-{1:x} rw-p 0 00:00 0\n{1:x}-{2:x} r--p 0 00:00 0\n{2:x}-{3:x} rw-p 0 00:00 0\n"
+    (tmp_path / "maps").write_text(maps.format(*ends))
+    monkeypatch.setattr(huge_pages, "_MAPS", tmp_path / "maps")
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -8,6 +8,7 @@ import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 import uvicorn
@@ -54,7 +55,7 @@ def listener() -> Any:
 
 
 async def begin(
-    hub: Hub, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, *, huge_pages: bool = False
 ) -> tuple[Server, list[int]]:
     """Return a worker that has begun, and where it notes that it has said so."""
     monkeypatch.setattr(uvicorn_server, "_spare_the_collector", lambda: None)
@@ -62,7 +63,7 @@ async def begin(
     config = uvicorn.Config(application, log_config=None, lifespan="on")
     config.load()
     said: list[int] = []
-    server = Server(config, listener, lambda: said.append(1))
+    server = Server(config, listener, lambda: said.append(1), huge_pages=huge_pages)
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     await asyncio.sleep(0)
@@ -84,6 +85,18 @@ async def test_a_worker_says_that_it_serves_once_its_hub_knows_who_is_there(list
     await asyncio.gather(*server._tasks)
     assert said == [1]
     await end(server)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_what_a_server_holds_is_kept_in_huge_pages_if_that_is_wanted(listener, monkeypatch, wanted):
+    noted: list[str] = []
+    pages = SimpleNamespace(start=lambda: noted.append("start"), stop=lambda: noted.append("stop"))
+    monkeypatch.setattr(uvicorn_server, "HugePages", lambda: pages)
+    server, _ = await begin(Hub(), listener, monkeypatch, huge_pages=wanted)
+    assert noted == ["start"] * wanted
+    monkeypatch.setattr(server, "_send_away", AsyncMock())
+    await server.shutdown()
+    assert noted == ["start", "stop"] * wanted
 
 
 async def test_one_that_is_ended_before_that_never_says_so(listener, monkeypatch):

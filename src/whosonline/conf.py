@@ -31,11 +31,13 @@ class Settings:
     """The socket's path, without a leading slash."""
     access_policy: str = "whosonline.access.AccessPolicy"
     """Where the class is that says who may see whom."""
+    huge_pages: bool = True
+    """Whether ``manage.py serve`` keeps what it holds in huge pages."""
 
 
 POLICY_KEYS = frozenset(field.name.upper() for field in fields(Policy))
 TEXT_KEYS = frozenset({"STORE", "KEY_PREFIX", "PATH", "ACCESS_POLICY"})
-OWN_KEYS = TEXT_KEYS | {"PARTITIONS"}
+OWN_KEYS = TEXT_KEYS | {"PARTITIONS", "HUGE_PAGES"}
 MOST_PARTITIONS = 64
 
 
@@ -62,6 +64,10 @@ def read_settings(values: Any) -> Settings:
     if not isinstance(partitions, int) or not 1 <= partitions <= MOST_PARTITIONS:
         raise ImproperlyConfigured(
             f"WHOSONLINE['PARTITIONS'] must be a whole number from 1 to {MOST_PARTITIONS}, not {partitions!r}"
+        )
+    if not isinstance(values.get("HUGE_PAGES", True), bool):
+        raise ImproperlyConfigured(
+            f"WHOSONLINE['HUGE_PAGES'] must be True or False, not {values['HUGE_PAGES']!r}"
         )
     if values.get("STORE", MEMORY) != MEMORY:
         redis_address(values["STORE"])

@@ -2,14 +2,15 @@
 
 A processor remembers where a few thousand pages lie. A server with thousands of sockets holds a hundred
 thousand pages of 4 KiB, several servers share one processor, and each frame goes to another socket: nearly
-each look at an object is a search for its page first. Of huge pages, 2 MiB each, there are some hundred.
+each look at an object is a search for its page first. Of huge pages, 2 MiB each, there are two hundred.
 
 Python maps its memory in pieces of at most 1 MiB, which Linux makes no huge pages of when they are first
 touched. So what is there already is *collapsed* from time to time: the kernel copies 512 pages into one
-(MADV_COLLAPSE, from Linux 6.1), and leaves alone what is one already, and the stacks of threads.
+(MADV_COLLAPSE, from Linux 6.1), and leaves alone what is one already. It also fills what is empty in between.
 
-Nothing is collapsed where the kernel cannot, or where the administrator forbids huge pages ("never" in
-/sys/kernel/mm/transparent_hugepage/enabled).
+Nothing is collapsed where the kernel cannot, where huge pages have another size, while the administrator
+forbids them ("[never]" in /sys/kernel/mm/transparent_hugepage/enabled), or while part of the process is
+swapped out: the kernel would fetch it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import logging
-import mmap
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -32,12 +32,18 @@ SELDOM = 600.0
 """The most seconds to the next, while the kernel has no huge page to give: it tries hard each time."""
 
 SIZE = 2 << 20
-"""Bytes of a huge page. Where they are larger the kernel does nothing with what is smaller."""
+"""Bytes of a huge page."""
+
+PIECE = 16 * SIZE
+"""Bytes that are collapsed in one call, which nothing can end before its time."""
 
 _COLLAPSE = 25  # MADV_COLLAPSE, which module mmap does not name
 _SWITCH = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _MAPS = Path("/proc/self/maps")
-_NONE_TO_GIVE = (errno.ENOMEM, errno.EBUSY)
+_STATUS = Path("/proc/self/status")
+
+Advise = Callable[[int, int, int], int]
+"""madvise(2): an address, how many bytes from there, and the advice; 0, or else errno is set."""
 
 
 class HugePages:
@@ -48,25 +54,24 @@ class HugePages:
         self._thread = threading.Thread(target=self._run, name="huge pages", daemon=True)
 
     def start(self) -> None:
-        """Begin, if it can be done here."""
+        """Begin, if the kernel can."""
         if can_collapse():
             self._thread.start()
         else:
-            logger.info("memory is not collapsed into huge pages: the kernel cannot, or it is forbidden")
+            logger.info("memory is not collapsed into huge pages: the kernel cannot")
 
     def stop(self) -> None:
         """Collapse no more. What is collapsed stays so."""
         self._stopped.set()
 
     def _run(self) -> None:
+        advise = _madvise()
         wait = EVERY
         while not self._stopped.wait(wait):
             try:
-                wait = next_wait(wait, collapse())
-            except Exception:
-                # Nothing depends on it: the server is as right without, only slower.
-                logger.exception("memory is not collapsed into huge pages any more")
-                return
+                wait = next_wait(wait, may_collapse() and collapse(advise, self._stopped))
+            except OSError:  # no file can be opened just now: it matters less than what has opened them
+                wait = next_wait(wait, False)
 
 
 def next_wait(last: float, done: bool) -> float:
@@ -75,34 +80,32 @@ def next_wait(last: float, done: bool) -> float:
 
 
 def can_collapse() -> bool:
-    """Return whether memory can be collapsed here, and may be; find out with one huge page for a moment."""
-    if sys.platform != "linux":
-        return False
-    try:
-        if "[never]" in _SWITCH.read_text():
-            return False
-        with mmap.mmap(-1, 2 * SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as tried:
-            for page in range(0, 2 * SIZE, mmap.PAGESIZE):
-                tried[page] = 1
-            tried.madvise(_COLLAPSE)
-    except OSError as error:  # no such file, or no such advice; or just none to give at this moment
-        return error.errno in _NONE_TO_GIVE
-    return True
+    """Return whether the kernel knows the advice: it is asked to collapse nothing."""
+    return sys.platform == "linux" and _madvise()(0, 0, _COLLAPSE) == 0
 
 
-def collapse() -> bool:
+def may_collapse() -> bool:
+    """Return whether memory may be collapsed now: it is not forbidden, and none of it is swapped out."""
+    swapped = [line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmSwap:")]
+    return "[never]" not in _SWITCH.read_text() and swapped in ([], ["0"])
+
+
+def collapse(advise: Advise, stopped: threading.Event) -> bool:
     """Collapse what this process holds now. Takes milliseconds for each huge page that is new.
 
     Returns:
         Whether the kernel had all the huge pages that it takes.
     """
-    advise = ctypes.CDLL(None, use_errno=True).madvise
-    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    done = True
     for begin, end in regions(_MAPS.read_text().splitlines()):
-        # Others use and change the memory meanwhile: whatever is no longer as it was is left alone.
-        if advise(begin, end - begin, _COLLAPSE) and ctypes.get_errno() in _NONE_TO_GIVE:
-            return False
-    return True
+        for piece in range(begin, end, PIECE):
+            if stopped.is_set():
+                return done
+            # Others use and change the memory meanwhile. What has gone is told as if there were no huge page
+            # (ENOMEM), so the rest is tried all the same; whatever else cannot be is left for another time.
+            if advise(piece, min(PIECE, end - piece), _COLLAPSE):
+                done = done and ctypes.get_errno() not in (errno.ENOMEM, errno.EBUSY)
+    return done
 
 
 def regions(maps: Iterable[str]) -> Iterator[tuple[int, int]]:
@@ -110,13 +113,21 @@ def regions(maps: Iterable[str]) -> Iterator[tuple[int, int]]:
 
     Args:
         maps: The lines of /proc/PID/maps: addresses, permissions, offset, device, inode, and a name for what
-            is a file or has a meaning. What was merely mapped has none, and the heap of malloc is ``[heap]``.
+            is a file or has a meaning. What was merely mapped has none, or one that was given to it
+            (``[anon: ...]``), and the heap of malloc is ``[heap]``.
     """
     for line in maps:
         addresses, permissions, *_, inode_and_name = line.split(maxsplit=4)
         inode, _, name = inode_and_name.partition(" ")
-        if permissions == "rw-p" and inode == "0" and name.strip() in ("", "[heap]"):
+        name = name.strip()
+        if permissions == "rw-p" and inode == "0" and (name in ("", "[heap]") or name.startswith("[anon:")):
             begin, end = (int(each, 16) for each in addresses.split("-"))
             begin, end = -(-begin // SIZE) * SIZE, end // SIZE * SIZE
             if begin < end:
                 yield begin, end
+
+
+def _madvise() -> Advise:
+    function = ctypes.CDLL(None, use_errno=True).madvise
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return function

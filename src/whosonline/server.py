@@ -156,9 +156,10 @@ def serve_on(
     from .uvicorn_server import Server
 
     _open_all_files()
+    server = Server(config, listener, accepting, shared=shared, huge_pages=get_settings().huge_pages)
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(Server(config, listener, accepting, shared=shared).serve(sockets=[listener]))
+            runner.run(server.serve(sockets=[listener]))
     except KeyboardInterrupt:
         pass  # uvicorn raises it again after it has ended cleanly
 

@@ -63,6 +63,7 @@ class Server(uvicorn.Server):
         accepting: Callable[[], None] | None = None,
         *,
         shared: bool = False,
+        huge_pages: bool = False,
     ) -> None:
         super().__init__(config)
         self._listener = listener
@@ -70,7 +71,7 @@ class Server(uvicorn.Server):
         self._shared = shared
         self._begun = itertools.count(1)
         self._tasks: list[asyncio.Task[None]] = []
-        self._huge_pages = HugePages()
+        self._huge_pages = HugePages() if huge_pages else None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if sys.platform == "win32":  # whose loop waits for no socket that is accepted from elsewhere
@@ -84,10 +85,12 @@ class Server(uvicorn.Server):
                 loop.add_signal_handler(REPLACED, self._begin, self._give_way, self._end)
                 self._begin(self._wait_until_known, self._accepting)
         _spare_the_collector()
-        self._huge_pages.start()
+        if self._huge_pages is not None:
+            self._huge_pages.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._huge_pages.stop()
+        if self._huge_pages is not None:
+            self._huge_pages.stop()
         for task in self._tasks:
             task.cancel()
         await self._accept_no_more()

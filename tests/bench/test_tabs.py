@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import Pipe
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
+import bench.load
 from bench.accounts import Account
 from bench.load import Load, loading
 from bench.processes import BenchError
-from bench.sights import View
+from bench.reader import QuickReader, compiled_reader
+from bench.sights import View, change
+from bench.tabs import Browser
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
@@ -119,6 +126,64 @@ def test_a_tab_answers_pings_and_says_what_it_looks_at(sites: list[Site]) -> Non
         while len(heard) < len(b"greeting") + 8:
             heard += site.open[0].recv(100)
         assert heard == b"greeting" + b"\x8a\x82" + bytes(4) + b"hi"
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_what_an_open_tab_is_told_is_seen(
+    sites: list[Site], monkeypatch: pytest.MonkeyPatch, compiles: bool
+) -> None:
+    if not compiles:
+        monkeypatch.setattr(bench.load, "compiled_reader", lambda _: None)
+    statuses = [text(b'{"users":{"7":{"status":"%s"}}}' % each) for each in (b"offline", b"online")]
+    site = begin(sites, WELCOME + statuses[0])
+    with load_on(site) as load:
+        load.look([View(places={"7": 0}, numbers=[70])], {0: 0})
+        load.open([0], 1)
+        is_open(load)
+        load.begin()
+        site.open[0].settimeout(20)
+        site.open[0].send(b"\x89\x01a" + statuses[1][:9])
+        assert site.open[0].recv(100) == b"\x8a\x81" + bytes(4) + b"a"
+        site.open[0].send(statuses[1][9:] + b"\x89\x01b")
+        assert site.open[0].recv(100) == b"\x8a\x81" + bytes(4) + b"b"
+        site.open[0].send(statuses[0] + b"\x88\x02" + (4401).to_bytes(2, "big"))
+        load.wait_until("logged out", lambda stats: stats.closed == {4401: 1}, 20)
+        stats = load.stats()
+        assert load.seen() == 2
+        assert list(load.harvest().changes) == [change(70, 1), change(70, 2)]
+        assert stats.frames == 4
+        assert stats.received == len(WELCOME + b"".join(statuses) + statuses[0]) + 10
+
+
+def test_what_comes_to_an_open_tab_is_read_in_c(sites: list[Site], tmp_path: Path) -> None:
+    library = compiled_reader(tmp_path)
+    if library is None:
+        pytest.skip("there is no compiler")
+    site = begin(sites, WELCOME)
+    browser = Browser({0: Account("1", "sessionid=abc")}, [site.port], 1, "127.0.0.2", library)
+    ours, its_own = Pipe()
+
+    def live() -> None:
+        with suppress(EOFError):
+            browser.serve(its_own)
+
+    thread = Thread(target=live)
+    thread.start()
+    ours.send(("open", ([(0.0, 0)],)))
+    assert ours.recv() is None
+    assert isinstance(browser._reader, QuickReader)
+    deadline = time.monotonic() + 20
+    while not any(browser._reader._quick):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    site.open[0].send(text(b"{}") + b"\x88\x02" + (4401).to_bytes(2, "big"))
+    while not browser.stats().closed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    ours.close()
+    thread.join(20)
+    assert browser._reader.received == 8
+    assert browser.stats().frames == 2
 
 
 def test_a_tab_that_breaks_off_resets_its_connection(sites: list[Site]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import gc
+import mmap
 import re
 import sys
 import time
@@ -40,28 +40,35 @@ def held_in_them() -> int:
     return int(found[1]) * 1024
 
 
-def many_objects() -> list[object]:
-    """Return 36 MB of small objects, as Python maps them."""
-    gc.collect()
-    return [bytes(100) for _ in range(250_000)]
+def new_memory() -> mmap.mmap:
+    """Return 32 MiB that the process has just got, touched everywhere.
+
+    Objects would not do: Python may have room for them in what is collapsed already.
+    """
+    memory = mmap.mmap(-1, 16 * SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.write(b"x" * len(memory))
+    return memory
 
 
 @needs_them
 def test_what_a_process_holds_is_collapsed() -> None:
-    kept, before = many_objects(), held_in_them()
+    collapse(huge_pages._madvise(), Event())
+    before = held_in_them()
+    memory = new_memory()
     assert collapse(huge_pages._madvise(), Event())
     assert held_in_them() - before > 8 * SIZE
-    assert all(each == bytes(100) for each in kept)
+    assert memory[:] == b"x" * len(memory)
 
 
 @needs_them
 def test_a_server_goes_on_collapsing_until_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huge_pages, "EVERY", 0.01)
+    collapse(huge_pages._madvise(), Event())
     pages, kept = HugePages(), []
     pages.start()
     for _ in range(2):
         before = held_in_them()
-        kept.append(many_objects())
+        kept.append(new_memory())
         wait_until(lambda before=before: held_in_them() - before > 8 * SIZE)
     pages.stop()
     pages._thread.join(10)

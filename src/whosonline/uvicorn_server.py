@@ -54,6 +54,7 @@ class Server(uvicorn.Server):
 
     Args:
         accepting: See :func:`~.server.serve_on`.
+        huge_pages: Whether to keep what it holds in huge pages, where that can be.
     """
 
     def __init__(

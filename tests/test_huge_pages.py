@@ -6,8 +6,6 @@ import errno
 import mmap
 import re
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -25,6 +23,8 @@ from whosonline.huge_pages import (
     next_wait,
     regions,
 )
+
+from .polling import until
 
 SIZE = 2 << 20
 
@@ -69,7 +69,7 @@ def test_a_server_goes_on_collapsing_until_it_is_stopped(monkeypatch: pytest.Mon
     for _ in range(2):
         before = held_in_them()
         kept.append(new_memory())
-        wait_until(lambda before=before: held_in_them() - before > 8 * SIZE)
+        until(lambda before=before: held_in_them() - before > 8 * SIZE)
     pages.stop()
     pages._thread.join(10)
     assert not pages._thread.is_alive()
@@ -121,7 +121,7 @@ def test_a_failure_is_not_the_end_and_it_is_tried_less_often(monkeypatch: pytest
     monkeypatch.setattr(huge_pages, "next_wait", longer)
     pages = HugePages()
     pages.start()
-    wait_until(lambda: len(tried) > 3)
+    until(lambda: len(tried) > 3)
     pages.stop()
     pages._thread.join(10)
     assert tried[:3] == pytest.approx([0.01, 0.011, 0.012])
@@ -195,10 +195,3 @@ def three_maps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     maps = "{0:x}-{1:x} rw-p 0 00:00 0\n{1:x}-{2:x} r--p 0 00:00 0\n{2:x}-{3:x} rw-p 0 00:00 0\n"
     (tmp_path / "maps").write_text(maps.format(*ends))
     monkeypatch.setattr(huge_pages, "_MAPS", tmp_path / "maps")
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -6,7 +6,6 @@ import asyncio
 import re
 import signal
 import socket
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from bench.people import NoAnswerError, Person
 from whosonline.huge_pages import EVERY, can_collapse, may_collapse
 
+from .polling import until
 from .serving import Server
 from .test_socket import closed, hear
 
@@ -97,10 +97,7 @@ async def test_the_memory_of_who_was_online_when_the_server_ended_is_kept(tmp_pa
 def test_a_server_keeps_what_it_holds_in_huge_pages(tmp_path: Path):
     with Server(tmp_path) as server:
         memory = Path(f"/proc/{server.pid}/smaps_rollup")
-        deadline = time.monotonic() + EVERY + 30
-        while not re.search(r"AnonHugePages: +[1-9]", memory.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: re.search(r"AnonHugePages: +[1-9]", memory.read_text()), EVERY + 30)
 
 
 async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path):

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from io import StringIO
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -22,9 +21,8 @@ from django.core.management import CommandError, call_command
 from whosonline.conf import Settings
 from whosonline.management.commands import serve
 
+from .polling import until
 from .serving import DEADLINE, ROOT, free_port
-
-T = TypeVar("T")
 
 SITE = """
 import os, sys
@@ -155,15 +153,6 @@ class Site:
 
         until(enough)
         return seen - (but or set())
-
-
-def until(condition: Callable[[], T], seconds: float = DEADLINE) -> T:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return value
 
 
 def lives(pid: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -20,6 +19,7 @@ from bench.processes import BenchError
 from bench.reader import QuickReader, compiled_reader
 from bench.sights import View, change
 from bench.tabs import Browser
+from tests.polling import until
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
@@ -172,14 +172,10 @@ def test_what_comes_to_an_open_tab_is_read_in_c(sites: list[Site], tmp_path: Pat
     ours.send(("open", ([(0.0, 0)],)))
     assert ours.recv() is None
     assert isinstance(browser._reader, QuickReader)
-    deadline = time.monotonic() + 20
-    while not any(browser._reader._quick):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    quick = browser._reader._quick
+    until(lambda: any(quick), 20)
     site.open[0].send(text(b"{}") + b"\x88\x02" + (4401).to_bytes(2, "big"))
-    while not browser.stats().closed:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: browser.stats().closed, 20)
     ours.close()
     thread.join(20)
     assert browser._reader.received == 8

@@ -15,11 +15,7 @@ import pytest
 from bench.reader import READ, Found, PlainReader, QuickReader, compiled_reader, events
 from bench.reader import reader as reader_of
 
-
-def text(payload: bytes) -> bytes:
-    if len(payload) < 126:
-        return bytes([0x81, len(payload)]) + payload
-    return bytes([0x81, 126]) + len(payload).to_bytes(2, "big") + payload
+from .test_tabs import text
 
 
 class Pair:

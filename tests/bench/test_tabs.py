@@ -20,12 +20,14 @@ from bench.reader import QuickReader, compiled_reader
 from bench.sights import View, change
 from bench.tabs import Browser
 from tests.polling import until
+from whosonline.hub.connection import frame
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
 
 def text(payload: bytes) -> bytes:
-    return bytes([0x81, len(payload)]) + payload
+    """Return a text as a server sends it."""
+    return frame(payload.decode()).data
 
 
 class Site:

@@ -195,7 +195,7 @@ class SightsMachine(RuleBasedStateMachine):
 
     @rule()
     def flush(self) -> None:
-        for delivery in self.views.publish(UNSET):
+        for delivery in self.views.publish():
             for watcher in self.views.to(delivery.to) if delivery is not None else ():
                 assert delivery is not None
                 self._take(watcher, delivery.message)

@@ -37,9 +37,12 @@ class Scene:
         self.views.join(watcher)
         return watcher
 
-    def published(self, online: int | None = None) -> list[tuple[Update | Directory, list[Watcher]]]:
-        told = self.views.publish(UNSET if online is None else online)
+    def published(self) -> list[tuple[Update | Directory, list[Watcher]]]:
+        told = self.views.publish()
         return [(message, self.views.to(target)) for message, target in filter(None, told)]
+
+    def counted(self) -> list[tuple[Update | Directory, list[Watcher]]]:
+        return [(message, self.views.to(target)) for message, target in self.views.counts()]
 
 
 @pytest.fixture
@@ -84,12 +87,40 @@ def test_a_view_of_users_and_a_page_is_told_of_both_in_one_message(scene: Scene)
     assert told == {watcher: Update(users={"ann": UserState(ONLINE)}, page=page), other: Update(page=page)}
 
 
-def test_a_count_goes_to_everybody_with_what_else_is_new(scene: Scene) -> None:
+def test_a_count_goes_along_with_what_is_new_and_alone_to_the_others(scene: Scene) -> None:
     watching, idle = scene.watcher(), scene.watcher()
     scene.views.watch_users(watching, frozenset({"ann"}))
+    scene.views.tell_count(1)
     scene.change("ann")
-    told = {to[0]: message for message, to in scene.published(online=1)}
-    assert told == {watching: Update(1, users={"ann": UserState(ONLINE)}), idle: Update(1)}
+    assert scene.published() == [(Update(1, users={"ann": UserState(ONLINE)}), [watching])]
+    assert scene.counted() == [(Update(1), [idle])]
+    scene.change("ann", AWAY)
+    assert scene.published() == [(Update(users={"ann": UserState(AWAY)}), [watching])]
+    assert scene.counted() == []
+
+
+def test_a_view_that_is_told_the_count_alone_is_not_told_it_again(scene: Scene) -> None:
+    watchers = [scene.watcher() for _ in range(3)]
+    for watcher, user in zip(watchers, ("ann", "bob", "cid"), strict=True):
+        scene.views.watch_users(watcher, frozenset({user}))
+    scene.views.tell_count(1)
+    counts = scene.views.counts()
+    told = next(counts).to
+    for user in ("ann", "bob", "cid"):
+        scene.change(user)
+    assert {message.online for message, to in scene.published() if to == scene.views.to(told)} == {UNSET}
+    assert list(counts) == []
+
+
+def test_who_joins_or_is_told_everything_amid_a_count_knows_it(scene: Scene) -> None:
+    before = scene.watcher()
+    scene.views.tell_count(1)
+    joins = scene.watcher()
+    scene.views.watch_users(joins, frozenset({"ann"}))
+    assert scene.counted() == [(Update(1), [before])]
+    scene.views.tell_count(2)
+    assert len(list(scene.views.everything(2))) == 2
+    assert scene.counted() == []
 
 
 def test_the_full_state_is_that_of_the_last_publication(scene: Scene) -> None:
@@ -185,7 +216,7 @@ def test_what_is_marked_while_it_publishes_is_told_now_or_with_the_next(scene: S
     for watcher, user in zip(watchers, ("ann", "bob"), strict=True):
         scene.views.watch_users(watcher, frozenset({user}))
         scene.change(user)
-    publishing = scene.views.publish(UNSET)
+    publishing = scene.views.publish()
     assert next(publishing) is None  # the first of the two windows is published
     for user in ("ann", "bob"):
         scene.change(user, AWAY)
@@ -203,7 +234,7 @@ def test_a_page_that_changes_just_after_it_was_looked_at_is_told_by_the_next(sce
     scene.views.watch_page(first, (SITE, None, 2))
     scene.views.watch_page(second, (SITE, "bob", 2))
     scene.change("dan", AWAY)
-    publishing = scene.views.publish(UNSET)
+    publishing = scene.views.publish()
     assert next(publishing) is None  # the first page was looked at: it is not concerned
     scene.change("ann", AWAY)
     assert [delivery.message.page.after for delivery in filter(None, publishing)] == ["bob"]
@@ -218,7 +249,7 @@ def test_a_window_that_is_dropped_while_it_publishes_is_told_to_nobody(scene: Sc
         scene.views.watch_page(watcher, (SITE, None, limit))
         scene.views.watch_users(watcher, frozenset({"ann"}))
     scene.change("ann")
-    publishing = scene.views.publish(1)
+    publishing = scene.views.publish()
     for _ in range(pauses):
         next(publishing)
     for watcher in watchers:
@@ -300,7 +331,8 @@ def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
     scene.views.drop_kept()
     assert not scene.views.marked
     assert {name: len(getattr(scene.views, name)) for name in empty} == empty
-    assert scene.published(online=1) == []
+    assert scene.published() == []
+    assert scene.counted() == []
 
 
 ANN = ("7", Profile("ann", "Ann"))

@@ -9,7 +9,6 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from msgspec import UNSET
 
 from whosonline.core import searches
 from whosonline.core.entries import Change, Listing, Profile
@@ -46,6 +45,8 @@ happenings = st.one_of(
     st.tuples(st.just("list_changes"), users, st.none() | profiles),
     st.tuples(st.just("log_is_read")),
 )
+
+happenings_amid_a_count = happenings | st.tuples(st.just("publish_all"), st.booleans(), st.sets(clients))
 
 
 class Client(Watcher):
@@ -212,17 +213,40 @@ class ViewsMachine(RuleBasedStateMachine):
                 if name is not None:
                     getattr(self, name)(*arguments)
 
+    @rule(slow=st.sets(clients), meanwhile=st.lists(happenings_amid_a_count, max_size=8))
+    def counts_go_out_in_slices(self, slow: set[int], meanwhile: list[Any]) -> None:
+        """So they do beside the flushes."""
+        for _ in self._send_counts(slow):
+            if meanwhile:
+                name, *arguments = meanwhile.pop(0)
+                if name is not None:
+                    getattr(self, name)(*arguments)
+
     @rule(counted=st.booleans(), slow=st.sets(clients))
     def flush(self, counted: bool, slow: set[int]) -> None:
         for _ in self._publish_and_send(counted, slow):
             pass
+        for _ in self._send_counts(slow):
+            pass
         self._check_all()
+
+    def publish_all(self, counted: bool, slow: set[int]) -> None:
+        for _ in self._publish_and_send(counted, slow):
+            pass
+
+    def _send_counts(self, slow: set[int]) -> Iterator[None]:
+        for delivery in self.views.counts():
+            yield from self._send_to_all(delivery, slow)
+            yield
+        for client in slow:
+            self._tell_full(client)
 
     def _publish_and_send(self, counted: bool, slow: set[int]) -> Iterator[None]:
         """Publish; those who are slow miss it, and get the full state later."""
         if counted:
             self.online = self.replica.count(SITE)
-        for delivery in self.views.publish(self.online if counted else UNSET):
+            self.views.tell_count(self.online)
+        for delivery in self.views.publish():
             if delivery is not None:
                 yield from self._send_to_all(delivery, slow)
             yield

@@ -183,22 +183,58 @@ async def test_fanout_has_half_of_a_process_at_most_however_little_of_a_core_tha
     assert 0.3 * took < rest < took
 
 
-async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_most(
+async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_any_time(
     world: World, monkeypatch
 ):
     hub = await world.node()
     tabs = [await world.tab(hub, f"w{number}") for number in range(5)]
+    await world.clock.advance(10)
+
+    def told() -> list[int]:
+        return [message["online"] for tab in tabs for message in tab.take("update")]
+
+    told()
+    # A turn of the loop, and a second of the processor, for each frame.
     monkeypatch.setattr(fanout, "time", each_look_takes(seconds=1, work=1))
     arrive(hub, "ann")
-    await world.clock.advance(0.1)
-    assert min(len(tab.take()) for tab in tabs) > 0
-    rest = hub._fanout._next_count - world.clock.time()
-    assert rest >= 20 * 5  # a second of the processor for each frame, at least
+    await settle()
+    for _ in range(4):
+        assert told() == [6]
+        await world.clock.advance(19.9)
+        assert told() == []
+        await world.clock.advance(0.1)
+    assert told() == [6]
+    await world.clock.advance(40)  # two steps that tell nobody: the end of the view, and of all
     arrive(hub, "cy")
-    await world.clock.advance(rest - 1)
-    assert not any("online" in message for tab in tabs for message in tab.take())
-    await world.clock.advance(2)
-    assert [tab.take("update")[-1]["online"] for tab in tabs] == [7] * 5
+    await world.clock.advance(19.9)
+    assert told() == []
+    await world.clock.advance(0.1)
+    assert told() == [7]
+
+
+async def test_a_change_takes_the_count_along(world: World, monkeypatch):
+    hub = await world.node()
+    tabs = {user: await world.tab(hub, user) for user in ("bob", "cy", "eve")}
+    for user, tab in tabs.items():
+        await tab.say(f'{{"type":"watch","users":["friend of {user}"]}}')
+    await world.clock.advance(10)
+    for tab in tabs.values():
+        tab.take()
+    monkeypatch.setattr(fanout, "time", each_look_takes(seconds=1, work=1))
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    await settle()
+    told = {user: tab.take() for user, tab in tabs.items()}
+    count = {"type": "update", "online": 4}
+    assert sorted(told.values(), key=len) == [[], [], [count]]
+    untold = next(user for user in tabs if not told[user])
+    world.sync.touch(f"friend of {untold}", Profile("friend", "Friend"), "s", 1000)
+    await world.clock.advance(10)
+    friend = {f"friend of {untold}": {"status": "online"}}
+    assert tabs[untold].take() == [{**count, "users": friend}]
+    await world.clock.advance(300)
+    told[untold] = [count]
+    for user, tab in tabs.items():
+        assert [message["online"] for message in (*told[user], *tab.take("update"))] == [4, 5]
 
 
 async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, monkeypatch):
@@ -251,6 +287,7 @@ async def test_the_count_is_told_a_second_after_it_was_told_last_began(world: Wo
 async def test_who_is_told_the_full_state_while_the_count_is_told_ends_with_the_right_one(
     world: World, monkeypatch
 ):
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     hub = await world.node()
     others = [await world.tab(hub, f"w{number}") for number in range(20)]
     await world.clock.advance(10)
@@ -297,7 +334,7 @@ async def test_a_flush_that_fails_again_and_again_leaves_the_process_to_others(
     hub = await world.node()
     await world.tab(hub, "bob")
     await world.clock.advance(10)
-    monkeypatch.setattr(hub._views, "publish", lambda online: 1 / 0)
+    monkeypatch.setattr(hub._views, "publish", lambda: 1 / 0)
     arrive(hub, "ann")
     await world.clock.advance(0.95)
     failed = [record for record in caplog.records if record.message == "a flush failed"]

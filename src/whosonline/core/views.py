@@ -86,6 +86,9 @@ class Views:
         self._marked_users: set[UsersWindow] = set()
         self._marked_pages: set[PageWindow] = set()
         self._marked_ranges: set[DirectoryWindow] = set()
+        self._count = 0
+        self._uncounted: set[View] = set()
+        """The views that the count is still to be told to."""
 
     # Watchers
 
@@ -187,6 +190,7 @@ class Views:
     def everything(self, online: int | UnsetType) -> Iterator[Delivery]:
         """Return all that has been published, a message for each view."""
         for view in list(self._views.values()):
+            self._uncounted.discard(view)
             yield Delivery(_full(view, online), view)
 
     # Changes
@@ -261,7 +265,20 @@ class Views:
             or self.searches.marked
         )
 
-    def publish(self, online: int | UnsetType) -> Iterator[Delivery | None]:
+    def tell_count(self, online: int) -> None:
+        """Have everybody who is here now told the online count.
+
+        It goes along with the next message for their view (:meth:`publish`), or alone (:meth:`counts`).
+        """
+        self._count = online
+        self._uncounted = set(self._views.values())
+
+    def counts(self) -> Iterator[Delivery]:
+        """Return the count alone for each view that it is still to be told to, by the time its turn comes."""
+        for view in taken_one_by_one(self._uncounted):
+            yield Delivery(Update(self._count), view)
+
+    def publish(self) -> Iterator[Delivery | None]:
         """Publish all that is marked; return one message for each view that it changed.
 
         A None stands between the messages wherever the caller may pause. While it pauses anything may happen:
@@ -275,9 +292,6 @@ class Views:
 
         All windows are published before the first message, so that a view whose two windows both changed
         gets one message. Only one publication may be under way.
-
-        Args:
-            online: The new online count, for everybody; UNSET if it is not to be told now.
         """
         users: dict[UsersWindow, dict[str, UserState] | None] = {}
         pages: dict[AnyPage, Page | None] = {}
@@ -292,9 +306,9 @@ class Views:
         for search, found in self.searches.publish():
             pages[search] = found
             yield None
-        for view in self._changed_views(online, users, pages):
+        for view in self._changed_views(users, pages):
             if view.watchers:
-                yield Delivery(_update(view, online, users, pages), view)
+                yield Delivery(_update(view, self._count_for(view), users, pages), view)
         for span in taken_one_by_one(self._marked_ranges):
             told = span.publish()
             yield Delivery(told, span) if told is not None and span not in self._kept else None
@@ -314,16 +328,17 @@ class Views:
     # Inside
 
     def _changed_views(
-        self,
-        online: int | UnsetType,
-        users: dict[UsersWindow, dict[str, UserState] | None],
-        pages: dict[AnyPage, Page | None],
+        self, users: dict[UsersWindow, dict[str, UserState] | None], pages: dict[AnyPage, Page | None]
     ) -> Iterable[View]:
-        if online is not UNSET:
-            return list(self._views.values())
         told: list[UsersWindow | AnyPage] = [window for window, part in users.items() if part is not None]
         told += [window for window, part in pages.items() if part is not None]
         return {view for window in told for view in self._views_of.get(window, ())}
+
+    def _count_for(self, view: View) -> int | UnsetType:
+        if view not in self._uncounted:
+            return UNSET
+        self._uncounted.discard(view)
+        return self._count
 
     def _users_window(self, users: frozenset[str] | None, sight: Sight | None) -> UsersWindow | None:
         if not users:
@@ -361,6 +376,7 @@ class Views:
         if view.watchers:
             return
         del self._views[view.users, view.page]
+        self._uncounted.discard(view)
         for window in (view.users, view.page):
             if window is not None:
                 self._views_of[window].discard(view)

@@ -6,9 +6,10 @@ the loop. After a flush of changes the next waits for a tick, or for three times
 took of the processor if that was longer, and never less than it took: fan-out has a quarter of a process that
 has a core for itself, and half of one whose core is busy with others.
 
-Frames about the online count alone go to everybody, and hardly anybody waits for them: they have no more
-than a twentieth of the process, and no change waits for them. They go out beside the flushes, but for the one
-after an outage, which goes before the news that all is well.
+The online count goes to everybody, and hardly anybody waits for it: it goes along with the changes that are
+told meanwhile, and alone to those for whom there are none. Frames about the count alone go out beside the
+flushes, bit by bit, so that they never have more than a twentieth of the process, and no change waits for
+them; but for the count after an outage, which goes at once, before the news that all is well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -47,7 +48,8 @@ UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""
 
 COUNT_REST = 20
-"""The next count rests for so many times as long as the frames about the last one alone took."""
+"""After frames about the count alone the next such frames rest for so many times as long as those took of the
+processor."""
 
 
 class Fanout:
@@ -216,36 +218,27 @@ class Fanout:
         if all_well and self._counting is not None:
             steps, self._counting = self._counting.steps, None
             yield from steps  # "all is well" must not overtake it
-        counting = self._counting is None and (all_well or self._clock.time() >= self._next_count)
-        online, already = self._count_to_tell() if counting else (UNSET, frozenset[Connection]())
-        count, count_alone = Update(online), list[View | DirectoryWindow]()
-        for delivery in self._deliveries(online):
+        counting = None
+        if self._counting is None and (all_well or self._clock.time() >= self._next_count):
+            counting = self._counting = self._count_to_tell()
+        for delivery in self._deliveries():
             if delivery is None:
-                yield
-            elif delivery.message == count:
-                count_alone.append(delivery.to)
                 yield
             else:
                 self._told_changes = True
                 yield from self._deliver(*delivery)
-        if online is not UNSET or (counting and self._told_otherwise):
-            began = self._clock.time()
-            steps = self._tell_count(Update(self.online), count_alone, already)
-            if all_well:
-                yield from steps
-                self._next_count = began + self._policy.count_interval
-            else:
-                self._counting = _Sending(steps, self._end_count, began)
-                asyncio.get_running_loop().call_soon(self._go_on, self._counting)
+        if counting is not None and counting is self._counting and not all_well:
+            asyncio.get_running_loop().call_soon(self._go_on, counting)
         # Last: that all is well is true of who has the statuses, and the count.
         if all_well:
+            if counting is not None:
+                yield from counting.steps
+                self._end_count(counting)
             yield from self._tell_state()
 
-    def _tell_count(
-        self, message: Update, views: Iterable[View | DirectoryWindow], already: frozenset[Connection]
-    ) -> Iterator[None]:
-        encoded = frame(encode(message))
-        for view in views:
+    def _tell_count(self, figure: int, already: frozenset[Connection]) -> Iterator[None]:
+        encoded = frame(encode(Update(figure)))
+        for _, view in self._views.counts():
             for watcher in self._views.to(view):
                 if watcher.view is view and watcher not in already:
                     _connection(watcher).offer(encoded, Kind.UPDATE)
@@ -260,8 +253,9 @@ class Fanout:
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None
-        rest = self._clock.time() + COUNT_REST * sent.worked
-        self._next_count = max(sent.began + self._policy.count_interval, rest)
+        self._next_count = max(
+            sent.began + self._policy.count_interval, self._clock.time() + COUNT_REST * sent.turn
+        )
         self.flush_soon()
 
     def _tell_anew(self) -> None:
@@ -270,13 +264,14 @@ class Fanout:
         Once: what cannot be told at all must not be tried for ever. The count of which that is true would be.
         """
         self.online = UNSURE
+        self._counting = None
         self._told_otherwise.clear()
         if not self._failed:
             self._notice_untold = self._all_untold = self._anybody()
         self._failed = True
 
-    def _deliveries(self, online: int | UnsetType) -> Iterator[Delivery | None]:
-        changes = self._views.publish(online)
+    def _deliveries(self) -> Iterator[Delivery | None]:
+        changes = self._views.publish()
         if not self._all_untold:
             yield from changes
             return
@@ -293,18 +288,21 @@ class Fanout:
             _connection(watcher).offer(encoded, Kind.NOTICE)
             yield
 
-    def _count_to_tell(self) -> tuple[int | UnsetType, frozenset[Connection]]:
-        """Return the figure that everybody is to be told now, if it is another, and who knows it already.
+    def _count_to_tell(self) -> _Sending | None:
+        """Return what tells everybody the count, if it is another than they were told; and sets those right
+        who were told another than everybody.
 
         Who has come since the last was told this figure with the welcome: for them it is nothing new.
         """
-        figure = shown(self._replica.count(SITE), self.online)
-        if figure == self.online or not self._counts:
-            return UNSET, frozenset()
-        self.online = figure
-        already = frozenset(each for each, told in self._told_otherwise.items() if told == figure)
-        self._told_otherwise.clear()
-        return figure, already
+        figure, already = shown(self._replica.count(SITE), self.online), frozenset[Connection]()
+        if not self._counts or (figure == self.online and not self._told_otherwise):
+            return None
+        if figure != self.online:
+            self.online = figure
+            already = frozenset(each for each, told in self._told_otherwise.items() if told == figure)
+            self._told_otherwise.clear()
+            self._views.tell_count(figure)
+        return _Sending(self._tell_count(figure, already), self._end_count, self._clock.time(), COUNT_REST)
 
     def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
         connections: list[Any] = self._views.to(target)
@@ -333,9 +331,12 @@ class Fanout:
             sending.failed = True
             self._tell_anew()
         sending.spent += time.perf_counter() - began
-        sending.worked += time.thread_time() - worked
+        sending.turn = time.thread_time() - worked
+        sending.worked += sending.turn
         if done:
             sending.end(sending)
+        elif rest := sending.rest * sending.turn:
+            self._clock.call_at(self._clock.time() + rest, lambda: self._go_on(sending))
         else:
             asyncio.get_running_loop().call_soon(self._go_on, sending)
 
@@ -348,10 +349,14 @@ class _Sending:
     end: Callable[[_Sending], None]
     began: float
     """By the hub's clock."""
+    rest: float = 0.0
+    """How many times as long as a turn took of the processor to wait until the next."""
     spent: float = 0.0
     """Seconds so far."""
     worked: float = 0.0
     """Seconds of the processor."""
+    turn: float = 0.0
+    """Those of the last turn."""
     failed: bool = False
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import aiohttp
 import uvicorn
 
-from whosonline.http_protocol import AT_ONCE, ImpatientHttp, impatient_http
+from whosonline.http_protocol import AT_ONCE, impatient_http
+from whosonline.hub.gathering import BURST, GATHER, Gathering
+from whosonline.testing.clock import ManualClock
+from whosonline.websocket_protocol import for_a_server
 
 from .serving import free_port
 
@@ -58,6 +62,107 @@ async def test_a_storm_is_answered_whole_and_between_its_requests_the_loop_has_t
     assert max(begun.values()) <= 2 * AT_ONCE  # those who come, and those who waited
 
 
-def test_each_server_has_a_door_of_its_own() -> None:
+def test_each_server_has_doors_of_its_own() -> None:
     first, second = impatient_http(1), impatient_http(2)
-    assert len({first.door, second.door, ImpatientHttp.door}) == 3
+    assert first.door is not second.door
+    assert first.handshakes is not second.handshakes
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+PAGE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+class Site:
+    """A server whose handshakes go by a clock that stands still, and who has asked it for what."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.asked: list[tuple[str, str]] = []
+        self.waiting = 0
+        self.peers: list[asyncio.StreamWriter] = []
+        self.port = free_port()
+        site = self
+
+        class Http(impatient_http(20)):  # type: ignore[misc]
+            handshakes = Gathering(site.clock)
+
+            def _has_to_wait(self, data: bytes) -> bool:
+                waits = super()._has_to_wait(data)
+                site.waiting += waits
+                return waits
+
+        config = uvicorn.Config(
+            self._answer,
+            port=self.port,
+            interface="asgi3",
+            http=Http,
+            ws=for_a_server(),
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+        )
+        self._server = uvicorn.Server(config)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked.append((scope["type"], scope["path"]))
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.accept"})
+        else:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+    async def __aenter__(self) -> Self:
+        self._serving = asyncio.create_task(self._server._serve())
+        await until(lambda: self._server.started)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        await self._serving
+        for peer in self.peers:
+            peer.close()
+
+    async def ask(self, request: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        streams = await asyncio.open_connection("127.0.0.1", self.port)
+        self.peers.append(streams[1])
+        streams[1].write(request)
+        return streams
+
+    async def be_often_asked(self) -> None:
+        for number in range(BURST):
+            await self.ask(HANDSHAKE.replace(b"/", b"/%d" % number, 1))
+            await until(lambda number=number: len(self.asked) == number + 1)  # type: ignore[misc]
+        self.asked.clear()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_handshakes_that_come_often_are_taken_together_and_pages_wait_for_none_of_them() -> None:
+    async with Site() as site:
+        await site.be_often_asked()
+        for number in range(3):
+            await site.ask(HANDSHAKE.replace(b"/", b"/late/%d" % number, 1))
+            await until(lambda number=number: site.waiting == number + 1)  # type: ignore[misc]
+        reader, _ = await site.ask(PAGE)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 204")
+        assert site.asked == [("http", "/")]
+        await site.clock.advance(GATHER)
+        await until(lambda: len(site.asked) == 4)
+        assert site.asked[1:] == [("websocket", f"/late/{number}") for number in range(3)]
+
+
+async def test_a_server_that_ends_takes_none_of_the_handshakes_that_wait() -> None:
+    async with Site() as site:
+        await site.be_often_asked()
+        reader, _ = await site.ask(HANDSHAKE)
+        await until(lambda: site.waiting == 1)
+    assert await reader.read() == b""
+    await site.clock.advance(GATHER)
+    assert site.asked == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -82,6 +84,7 @@ class Site:
         self.clock = ManualClock()
         self.asked: list[tuple[str, str]] = []
         self.waiting = 0
+        self.turn, self.taken = 0, Counter[int]()
         self.peers: list[asyncio.StreamWriter] = []
         self.port = free_port()
         site = self
@@ -89,10 +92,14 @@ class Site:
         class Http(impatient_http(20)):  # type: ignore[misc]
             handshakes = Gathering(site.clock)
 
-            def _has_to_wait(self, data: bytes) -> bool:
-                waits = super()._has_to_wait(data)
+            def _made_to_wait(self, data: bytes) -> bool:
+                waits = super()._made_to_wait(data)
                 site.waiting += waits
                 return waits
+
+            def _take(self, data: bytes) -> None:
+                site.taken[site.turn] += 1
+                super()._take(data)
 
         config = uvicorn.Config(
             self._answer,
@@ -131,6 +138,11 @@ class Site:
         streams[1].write(request)
         return streams
 
+    async def count_turns(self) -> None:
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
+
     async def be_often_asked(self) -> None:
         for number in range(BURST):
             await self.ask(HANDSHAKE.replace(b"/", b"/%d" % number, 1))
@@ -158,7 +170,32 @@ async def test_handshakes_that_come_often_are_taken_together_and_pages_wait_for_
         assert site.asked[1:] == [("websocket", f"/late/{number}") for number in range(3)]
 
 
-async def test_a_server_that_ends_takes_none_of_the_handshakes_that_wait() -> None:
+async def test_those_that_are_gathered_are_let_in_so_many_at_a_time() -> None:
+    async with Site() as site:
+        await site.be_often_asked()
+        for number in range(3 * AT_ONCE):
+            await site.ask(HANDSHAKE)
+            await until(lambda number=number: site.waiting == number + 1)  # type: ignore[misc]
+        site.taken.clear()
+        counting = asyncio.create_task(site.count_turns())
+        await site.clock.advance(GATHER)
+        await until(lambda: len(site.asked) == 3 * AT_ONCE)
+        counting.cancel()
+        assert max(site.taken.values()) == AT_ONCE
+
+
+async def test_half_a_handshake_is_not_gathered() -> None:
+    async with Site() as site:
+        await site.be_often_asked()
+        half = HANDSHAKE[: HANDSHAKE.index(b"Sec-WebSocket-Key")]
+        _, writer = await site.ask(half)
+        await until(lambda: site.taken.total() == BURST + 1)
+        writer.write(HANDSHAKE[len(half) :])
+        await until(lambda: site.asked)
+        assert site.waiting == 0
+
+
+async def test_a_server_that_ends_takes_none_of_the_handshakes_that_wait(caplog) -> None:
     async with Site() as site:
         await site.be_often_asked()
         reader, _ = await site.ask(HANDSHAKE)
@@ -166,3 +203,4 @@ async def test_a_server_that_ends_takes_none_of_the_handshakes_that_wait() -> No
     assert await reader.read() == b""
     await site.clock.advance(GATHER)
     assert site.asked == []
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -14,7 +14,10 @@ import pytest
 import uvicorn
 
 from whosonline import uvicorn_server
-from whosonline.uvicorn_server import KNOWN_WITHIN, SENT_AWAY, Server
+from whosonline.http_protocol import impatient_http
+from whosonline.hub.gathering import GATHER, Gathering
+from whosonline.testing.clock import ManualClock, settle
+from whosonline.uvicorn_server import FAREWELL, KNOWN_WITHIN, SENT_AWAY, Server
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -36,7 +39,7 @@ class Hub:
     async def wait_until_known(self, most: float) -> None:
         await self._note("wait", most)
 
-    async def send_away(self, a_second: float) -> None:
+    async def send_away(self, a_second: float = float("inf")) -> None:
         await self._note("send away", a_second)
 
     async def _note(self, what: str, figure: float) -> None:
@@ -55,12 +58,17 @@ def listener() -> Any:
 
 
 async def begin(
-    hub: Hub, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, *, huge_pages: bool = False
+    hub: Hub,
+    listener: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    huge_pages: bool = False,
+    http: Any = "auto",
 ) -> tuple[Server, list[int]]:
     """Return a worker that has begun, and where it notes that it has said so."""
     monkeypatch.setattr(uvicorn_server, "_spare_the_collector", lambda: None)
     monkeypatch.setitem(sys.modules, "whosonline.runtime", hub)  # type: ignore[arg-type]
-    config = uvicorn.Config(application, log_config=None, lifespan="on")
+    config = uvicorn.Config(application, log_config=None, lifespan="on", http=http)
     config.load()
     said: list[int] = []
     server = Server(config, listener, lambda: said.append(1), huge_pages=huge_pages)
@@ -97,6 +105,24 @@ async def test_what_a_server_holds_is_kept_in_huge_pages_if_that_is_wanted(liste
     monkeypatch.setattr(server, "_send_away", AsyncMock())
     await server.shutdown()
     assert noted == ["start", "stop"] * wanted
+
+
+async def test_one_that_ends_waits_for_the_handshakes_that_it_gathers(listener, monkeypatch):
+    clock, hub = ManualClock(), Hub()
+
+    class Http(impatient_http(20)):  # type: ignore[misc]
+        handshakes = Gathering(clock)
+
+    server, _ = await begin(hub, listener, monkeypatch, http=Http)
+    hub.go_on.set()
+    Http.handshakes.wait(lambda: None)
+    sending_away = asyncio.create_task(server._send_away())
+    await settle()
+    assert not sending_away.done()
+    await clock.advance(GATHER)
+    async with asyncio.timeout(FAREWELL / 2):  # by itself, and not because it waits no longer
+        await sending_away
+    await end(server)
 
 
 async def test_one_that_is_ended_before_that_never_says_so(listener, monkeypatch):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
-from functools import partial
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -26,8 +25,11 @@ from .websocket_protocol import FramesProtocol
 AT_ONCE = 10
 """New connections whose first bytes are handled in one turn of the loop."""
 
+MARK = b"\nsec-websocket-version:"
+"""What handshakes have, in lower case; browsers send it before the cookies."""
+
 GLANCE = 4_096
-"""Of the first bytes, in which a handshake is told from other requests. One that is not may go on sooner."""
+"""First bytes in which the mark is looked for. A handshake that has it elsewhere is not gathered."""
 
 
 class Awaits(Enum):
@@ -66,17 +68,18 @@ class ImpatientHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_in or not self._has_to_wait(data):
+        if self._is_in or not self._made_to_wait(data):
             self._is_in = True
             self._take(data)
 
-    def _has_to_wait(self, data: bytes) -> bool:
-        """Return whether a new connection is taken later."""
-        enter = partial(self._enter, data)
-        if b"\nsec-websocket-key:" in data[:GLANCE].lower() and not self.handshakes.take_place():
-            self.handshakes.wait(partial(self.door.do, enter))
+    def _made_to_wait(self, data: bytes) -> bool:
+        """Have a new connection wait for its turn, if it must; return whether it does."""
+        # Half a handshake is not gathered: its peer is to be cut if it sends the rest too late.
+        whole_handshake = data.endswith(b"\r\n\r\n") and MARK in data[:GLANCE].lower()
+        if whole_handshake and not self.handshakes.take_place():
+            self.handshakes.wait(lambda: self.door.do(lambda: self._enter(data)))
         elif not self.door.take_place():
-            self.door.wait(enter)
+            self.door.wait(lambda: self._enter(data))
         else:
             return False
         self._wait_no_more()  # it is not the peer who is late now
@@ -147,7 +150,7 @@ class ImpatientHttp(HttpToolsProtocol):
 
 
 def impatient_http(request_timeout: float) -> type[ImpatientHttp]:
-    """Return the protocol for a server with this time-out, in seconds."""
+    """Return the protocol for one server, with this time-out in seconds."""
     own = {
         "request_timeout": request_timeout,
         "door": Turns(AT_ONCE),

@@ -150,8 +150,10 @@ class Server(uvicorn.Server):
         # uvicorn hangs up without waiting for an answer. If something of the peer's is unread by then, or
         # on its way, the kernel resets the connection, and the peer may never read why it ended.
         deadline = time.monotonic() + FAREWELL
-        kind: Any = self.config.http_protocol_class
-        while (self._sockets() or kind.door.crowded) and time.monotonic() < deadline:
+        http: Any = self.config.http_protocol_class
+        while time.monotonic() < deadline:
+            if not (self._sockets() or http.door.crowded or http.handshakes.crowded):
+                return
             if runtime := _runtime():
                 await runtime.send_away()  # again: some were on their way in
             await asyncio.sleep(0.02)

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from msgspec import UNSET
 
 from whosonline.core import views
 from whosonline.core.entries import Change, Listing, Profile
@@ -41,8 +40,11 @@ class Scene:
         told = self.views.publish()
         return [(message, self.views.to(target)) for message, target in filter(None, told)]
 
-    def counted(self) -> list[tuple[Update | Directory, list[Watcher]]]:
-        return [(message, self.views.to(target)) for message, target in self.views.counts()]
+    def uncounted(self) -> list[list[Watcher]]:
+        """Return who is still to be told the count, and tell them."""
+        told = [self.views.to(view) for view in self.views.uncounted]
+        self.views.uncounted.clear()
+        return told
 
 
 @pytest.fixture
@@ -87,40 +89,26 @@ def test_a_view_of_users_and_a_page_is_told_of_both_in_one_message(scene: Scene)
     assert told == {watcher: Update(users={"ann": UserState(ONLINE)}, page=page), other: Update(page=page)}
 
 
-def test_a_count_goes_along_with_what_is_new_and_alone_to_the_others(scene: Scene) -> None:
+def test_a_count_goes_along_with_what_is_new_and_is_left_for_the_others(scene: Scene) -> None:
     watching, idle = scene.watcher(), scene.watcher()
     scene.views.watch_users(watching, frozenset({"ann"}))
     scene.views.tell_count(1)
     scene.change("ann")
     assert scene.published() == [(Update(1, users={"ann": UserState(ONLINE)}), [watching])]
-    assert scene.counted() == [(Update(1), [idle])]
+    assert scene.uncounted() == [[idle]]
     scene.change("ann", AWAY)
     assert scene.published() == [(Update(users={"ann": UserState(AWAY)}), [watching])]
-    assert scene.counted() == []
 
 
-def test_a_view_that_is_told_the_count_alone_is_not_told_it_again(scene: Scene) -> None:
-    watchers = [scene.watcher() for _ in range(3)]
-    for watcher, user in zip(watchers, ("ann", "bob", "cid"), strict=True):
-        scene.views.watch_users(watcher, frozenset({user}))
-    scene.views.tell_count(1)
-    counts = scene.views.counts()
-    told = next(counts).to
-    for user in ("ann", "bob", "cid"):
-        scene.change(user)
-    assert {message.online for message, to in scene.published() if to == scene.views.to(told)} == {UNSET}
-    assert list(counts) == []
-
-
-def test_who_joins_or_is_told_everything_amid_a_count_knows_it(scene: Scene) -> None:
+def test_who_joins_or_is_told_everything_amid_a_count_is_told_it_with_that(scene: Scene) -> None:
     before = scene.watcher()
     scene.views.tell_count(1)
     joins = scene.watcher()
     scene.views.watch_users(joins, frozenset({"ann"}))
-    assert scene.counted() == [(Update(1), [before])]
+    assert scene.uncounted() == [[before]]
     scene.views.tell_count(2)
     assert len(list(scene.views.everything(2))) == 2
-    assert scene.counted() == []
+    assert scene.uncounted() == []
 
 
 def test_the_full_state_is_that_of_the_last_publication(scene: Scene) -> None:
@@ -249,6 +237,7 @@ def test_a_window_that_is_dropped_while_it_publishes_is_told_to_nobody(scene: Sc
         scene.views.watch_page(watcher, (SITE, None, limit))
         scene.views.watch_users(watcher, frozenset({"ann"}))
     scene.change("ann")
+    scene.views.tell_count(1)
     publishing = scene.views.publish()
     for _ in range(pauses):
         next(publishing)
@@ -322,6 +311,7 @@ def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
         watcher.directory.load([])
     scene.change("ann")
     scene.views.mark_listing(Listing("7", Profile("Ann", "Ann"), None))
+    scene.views.tell_count(1)
     assert scene.views.marked
     scene.views.watch_users(watchers[0], None)
     scene.views.watch_page(watchers[0], None)
@@ -332,7 +322,6 @@ def test_what_nobody_looks_at_any_more_costs_nothing(scene: Scene) -> None:
     assert not scene.views.marked
     assert {name: len(getattr(scene.views, name)) for name in empty} == empty
     assert scene.published() == []
-    assert scene.counted() == []
 
 
 ANN = ("7", Profile("ann", "Ann"))

@@ -46,7 +46,7 @@ happenings = st.one_of(
     st.tuples(st.just("log_is_read")),
 )
 
-happenings_amid_a_count = happenings | st.tuples(st.just("publish_all"), st.booleans(), st.sets(clients))
+happenings_amid_a_count = happenings | st.tuples(st.just("publish_all"), st.sets(clients))
 
 
 class Client(Watcher):
@@ -230,14 +230,20 @@ class ViewsMachine(RuleBasedStateMachine):
             pass
         self._check_all()
 
-    def publish_all(self, counted: bool, slow: set[int]) -> None:
-        for _ in self._publish_and_send(counted, slow):
+    def publish_all(self, slow: set[int]) -> None:
+        for _ in self._publish_and_send(False, slow):
             pass
 
     def _send_counts(self, slow: set[int]) -> Iterator[None]:
-        for delivery in self.views.counts():
-            yield from self._send_to_all(delivery, slow)
-            yield
+        for view in list(self.views.uncounted):
+            for watcher in self.views.to(view):
+                assert isinstance(watcher, Client)
+                if view not in self.views.uncounted:
+                    break
+                if watcher.view is view and self.clients.index(watcher) not in slow:
+                    watcher.take(Update(self.online))
+                    yield
+            self.views.uncounted.discard(view)
         for client in slow:
             self._tell_full(client)
 

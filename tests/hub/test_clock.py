@@ -25,9 +25,9 @@ def test_whoever_had_no_answer_in_time_can_tell_that_the_loop_was_held_up(
     async def test() -> None:
         own = LoopClock()
         watch = own.watch()
+        assert not own.late_within(60)  # asked now: a busy machine may hold the loop up by itself
         asking = asyncio.create_task(ask(own))
         await asyncio.sleep(0)
-        assert not own.late_within(60)
         time.sleep(4 * LATE)  # noqa: ASYNC251
         assert await asking
         assert not own.late_within(-1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from functools import partial
-from itertools import count
+from itertools import count, pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from msgspec import UNSET
 
 from whosonline.core.entries import Profile
@@ -15,12 +18,13 @@ from whosonline.core.statuses import SITE
 from whosonline.core.wire import Watch
 from whosonline.hub import fanout
 from whosonline.hub.directories import DirectoryLoader
+from whosonline.hub.fanout import LONGEST_COUNT_REST
 from whosonline.testing.clock import TURNS, settle
 
 from .conftest import Tab, World
 
 
-def each_look_takes(seconds: int, work: int) -> Any:
+def each_look_takes(seconds: float, work: float) -> Any:
     """Return a clock, and one of the processor, which go on by so much whenever they are looked at."""
     return SimpleNamespace(
         perf_counter=partial(next, count(step=seconds)), thread_time=partial(next, count(step=work))
@@ -183,6 +187,11 @@ async def test_fanout_has_half_of_a_process_at_most_however_little_of_a_core_tha
     assert 0.3 * took < rest < took
 
 
+def a_turn_for_each_frame(work: float) -> Any:
+    """Return clocks by which each frame takes longer than a turn of the loop may, and so much work."""
+    return each_look_takes(seconds=2 * fanout.YIELD_AFTER, work=work)
+
+
 async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_any_time(
     world: World, monkeypatch
 ):
@@ -194,22 +203,29 @@ async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_a
         return [message["online"] for tab in tabs for message in tab.take("update")]
 
     told()
-    # A turn of the loop, and a second of the processor, for each frame.
-    monkeypatch.setattr(fanout, "time", each_look_takes(seconds=1, work=1))
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.01))
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    at: list[int] = []
+    for hundredth in range(300):
+        at += [hundredth for _ in told()]
+        if hundredth == 50:
+            world.sync.touch("cy", Profile("cy", "Cy"), "s", 1000)
+        await world.clock.advance(0.01)
+    rests = [after - before for before, after in pairwise(at)]
+    assert len(at) == 10
+    assert min(rests) >= 19  # and one for the coarseness of these looks
+
+
+async def test_what_holds_up_a_count_for_long_was_not_the_count(world: World, monkeypatch):
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(2)]
+    await world.clock.advance(10)
+    for tab in tabs:
+        tab.take()
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=60))  # Python's collector, say
     arrive(hub, "ann")
-    await settle()
-    for _ in range(4):
-        assert told() == [6]
-        await world.clock.advance(19.9)
-        assert told() == []
-        await world.clock.advance(0.1)
-    assert told() == [6]
-    await world.clock.advance(40)  # two steps that tell nobody: the end of the view, and of all
-    arrive(hub, "cy")
-    await world.clock.advance(19.9)
-    assert told() == []
-    await world.clock.advance(0.1)
-    assert told() == [7]
+    await world.clock.advance(LONGEST_COUNT_REST)
+    assert [message["online"] for tab in tabs for message in tab.take("update")] == [3, 3]
 
 
 async def test_a_change_takes_the_count_along(world: World, monkeypatch):
@@ -220,7 +236,7 @@ async def test_a_change_takes_the_count_along(world: World, monkeypatch):
     await world.clock.advance(10)
     for tab in tabs.values():
         tab.take()
-    monkeypatch.setattr(fanout, "time", each_look_takes(seconds=1, work=1))
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
     world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
     await settle()
     told = {user: tab.take() for user, tab in tabs.items()}
@@ -228,13 +244,107 @@ async def test_a_change_takes_the_count_along(world: World, monkeypatch):
     assert sorted(told.values(), key=len) == [[], [], [count]]
     untold = next(user for user in tabs if not told[user])
     world.sync.touch(f"friend of {untold}", Profile("friend", "Friend"), "s", 1000)
-    await world.clock.advance(10)
+    await world.clock.advance(0.1)
     friend = {f"friend of {untold}": {"status": "online"}}
     assert tabs[untold].take() == [{**count, "users": friend}]
-    await world.clock.advance(300)
+    await world.clock.advance(30)
     told[untold] = [count]
     for user, tab in tabs.items():
         assert [message["online"] for message in (*told[user], *tab.take("update"))] == [4, 5]
+
+
+async def test_a_change_takes_the_count_along_for_those_whose_turn_has_not_come(world: World, monkeypatch):
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
+    for tab in tabs:
+        await tab.say('{"type":"watch","users":["friend"]}')
+    await world.clock.advance(10)
+    for tab in tabs:
+        tab.take()
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    await settle()
+    count, friend = {"type": "update", "online": 4}, {"friend": {"status": "online"}}
+    assert [tab.take() for tab in tabs] == [[count], [], []]
+    world.sync.touch("friend", Profile("friend", "Friend"), "s", 1000)
+    await world.clock.advance(0.5)
+    assert [tab.take() for tab in tabs] == [[{**count, "users": friend}]] * 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_amid_a_count_nobody_is_told_an_older_one_and_all_end_with_the_last(
+    world: World, monkeypatch, seed: int
+):
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.002))
+    chance = random.Random(seed)
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(12)]
+    told: dict[Tab, list[int]] = {}
+
+    async def watch() -> None:
+        friends = [f"friend {number}" for number in range(chance.randrange(1, 4))]
+        await chance.choice(tabs).say(json.dumps({"type": "watch", "users": friends}))
+
+    def take() -> None:
+        for tab in tabs:
+            told.setdefault(tab, []).extend(each["online"] for each in tab.take() if "online" in each)
+
+    for step in range(120):
+        match chance.randrange(4):
+            case 0:
+                world.sync.touch(f"u{step}", Profile(f"u{step}", ""), "s", 1000)
+            case 1:
+                friend = f"friend {chance.randrange(3)}"
+                world.sync.touch(friend, Profile(f"{friend} {step}", ""), "s", 1000)
+            case 2:
+                tabs.append(arrive(hub, f"v{step}"))
+            case 3:
+                await watch()
+        for _ in range(chance.randrange(10)):
+            await asyncio.sleep(0)
+        await world.clock.advance(chance.choice([0, 0.01, 0.05, 0.2]))
+        take()
+    await world.clock.advance(60)
+    take()
+    for figures in told.values():
+        assert figures == sorted(figures)
+        assert figures[-1] == hub.replica.count(SITE)
+
+
+@pytest.mark.parametrize("ends_by", ["outage", "failure", "stop"])
+async def test_a_count_that_rests_is_told_no_more_when_something_else_ends_it(
+    world: World, monkeypatch, caplog, ends_by: str
+):
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
+    for tab in tabs:
+        await tab.say('{"type":"watch","users":["friend"]}')
+    await world.clock.advance(10)
+    for tab in tabs:
+        tab.take()
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    await settle()
+    count = {"type": "update", "online": 4}
+    assert [tab.take() for tab in tabs] == [[count], [], []]
+    if ends_by == "outage":
+        hub.on_degraded(True)
+        await settle()
+        hub.on_degraded(False)
+        await world.clock.advance(30)
+        assert [tab.take("update") for tab in tabs] == [[], [count], [count]]
+    elif ends_by == "failure":
+        with monkeypatch.context() as patched:
+            patched.setattr(hub._views, "publish", lambda: 1 / 0)
+            world.sync.touch("friend", Profile("friend", "Friend"), "s", 1000)
+            while "a flush failed" not in caplog.text:
+                await world.clock.advance(0.01)
+        await world.clock.advance(30)
+        assert [[each["online"] for each in tab.take("update")] for tab in tabs] == [[5]] * 3
+    else:
+        hub._fanout.stop()
+        await world.clock.advance(30)
+        assert [tab.take("update") for tab in tabs] == [[]] * 3
 
 
 async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, monkeypatch):
@@ -298,18 +408,40 @@ async def test_who_is_told_the_full_state_while_the_count_is_told_ends_with_the_
     async with asyncio.timeout(10):
         while not others[0].take():
             await asyncio.sleep(0)
-        # They come amid the count, and are told more than it says; so at its end they are told what it says.
+        # They come amid the count, and are told more than it says, which is not so any more at its end.
         tabs = [arrive(hub, f"x{number}") for number in range(10)]
         told = [tab.take()[-1]["online"] for tab in tabs]
         assert min(told) > 21
-        while not tabs[0].take():
+        while not others[-1].take():
             await asyncio.sleep(0)
-    assert tabs[-1].take() == []  # it is not its turn yet
     hub.handle(tabs[-1].connection, Watch(users=["zoe"]))
     assert tabs[-1].take()[-1]["online"] == hub.replica.count(SITE) == 31
     monkeypatch.setattr(fanout, "YIELD_AFTER", 1)
     await world.clock.advance(2)
-    assert [tab.take()[-1]["online"] for tab in tabs] == [31] * 10
+    assert [[each["online"] for each in tab.take("update")] for tab in tabs] == [[31]] * 9 + [[]]
+
+
+async def test_who_is_not_counted_yet_is_told_no_count_without_them(world: World, monkeypatch):
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
+    await world.clock.advance(10)
+    for tab in tabs:
+        tab.take()
+    with monkeypatch.context() as patched:
+        patched.setattr(hub._node, "report_soon", lambda: None)
+        comes = arrive(hub, "comes")
+    assert [each["online"] for each in comes.take()] == [4]
+    for number in range(2):
+        world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+        await world.clock.advance(2)
+        world.sync.withdraw("ann")
+        await world.clock.advance(2)
+        assert [[each["online"] for each in tab.take("update")] for tab in tabs] == [[4, 3]] * 3, number
+    assert comes.take("update") == []
+    hub._node.report_soon()
+    world.sync.touch("eve", Profile("eve", "Eve"), "s", 1000)
+    await world.clock.advance(2)
+    assert [tab.take("update")[-1]["online"] for tab in (*tabs, comes)] == [5] * 4
 
 
 async def test_a_count_that_could_not_be_told_is_told_to_all_anew(world: World, monkeypatch, caplog):
@@ -326,6 +458,19 @@ async def test_a_count_that_could_not_be_told_is_told_to_all_anew(world: World, 
     assert [tab.take() for tab in tabs] == [[]] * 3
     await world.clock.advance(2)
     assert [tab.take()[0] for tab in tabs] == [{"type": "update", "online": 4}] * 3
+
+
+async def test_a_count_that_began_with_a_flush_that_failed_holds_up_no_other(world: World, monkeypatch):
+    hub = await world.node()
+    await world.clock.advance(10)
+    with monkeypatch.context() as patched:
+        patched.setattr(hub._views, "publish", lambda: 1 / 0)
+        world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+        await world.clock.advance(5)
+    tab = await world.tab(hub, "bob")
+    world.sync.touch("cy", Profile("cy", "Cy"), "s", 1000)
+    await world.clock.advance(2)
+    assert tab.take("update")[-1]["online"] == 3
 
 
 async def test_a_flush_that_fails_again_and_again_leaves_the_process_to_others(

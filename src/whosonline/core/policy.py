@@ -94,7 +94,7 @@ class Policy:
         if self.count_interval < self.tick:
             raise PolicyError(
                 f"count_interval ({self.count_interval} s) must not be less than tick "
-                f"({self.tick} s): counts are sent with the ticks"
+                f"({self.tick} s): what is new is gathered for a tick, the count too"
             )
         if self.message_burst < self.message_rate:
             raise PolicyError(

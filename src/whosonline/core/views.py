@@ -87,8 +87,8 @@ class Views:
         self._marked_pages: set[PageWindow] = set()
         self._marked_ranges: set[DirectoryWindow] = set()
         self._count = 0
-        self._uncounted: set[View] = set()
-        """The views that the count is still to be told to."""
+        self.uncounted: set[View] = set()
+        """The views still to be told the count. Who tells it to one alone takes that out at the end."""
 
     # Watchers
 
@@ -190,7 +190,7 @@ class Views:
     def everything(self, online: int | UnsetType) -> Iterator[Delivery]:
         """Return all that has been published, a message for each view."""
         for view in list(self._views.values()):
-            self._uncounted.discard(view)
+            self.uncounted.discard(view)
             yield Delivery(_full(view, online), view)
 
     # Changes
@@ -266,17 +266,9 @@ class Views:
         )
 
     def tell_count(self, online: int) -> None:
-        """Have everybody who is here now told the online count.
-
-        It goes along with the next message for their view (:meth:`publish`), or alone (:meth:`counts`).
-        """
+        """Have the online count go along with the next message for each view that there is now."""
         self._count = online
-        self._uncounted = set(self._views.values())
-
-    def counts(self) -> Iterator[Delivery]:
-        """Return the count alone for each view that it is still to be told to, by the time its turn comes."""
-        for view in taken_one_by_one(self._uncounted):
-            yield Delivery(Update(self._count), view)
+        self.uncounted = set(self._views.values())
 
     def publish(self) -> Iterator[Delivery | None]:
         """Publish all that is marked; return one message for each view that it changed.
@@ -308,7 +300,7 @@ class Views:
             yield None
         for view in self._changed_views(users, pages):
             if view.watchers:
-                yield Delivery(_update(view, self._count_for(view), users, pages), view)
+                yield Delivery(_update(view, self._take_count(view), users, pages), view)
         for span in taken_one_by_one(self._marked_ranges):
             told = span.publish()
             yield Delivery(told, span) if told is not None and span not in self._kept else None
@@ -334,10 +326,10 @@ class Views:
         told += [window for window, part in pages.items() if part is not None]
         return {view for window in told for view in self._views_of.get(window, ())}
 
-    def _count_for(self, view: View) -> int | UnsetType:
-        if view not in self._uncounted:
+    def _take_count(self, view: View) -> int | UnsetType:
+        if view not in self.uncounted:
             return UNSET
-        self._uncounted.discard(view)
+        self.uncounted.discard(view)
         return self._count
 
     def _users_window(self, users: frozenset[str] | None, sight: Sight | None) -> UsersWindow | None:
@@ -376,7 +368,7 @@ class Views:
         if view.watchers:
             return
         del self._views[view.users, view.page]
-        self._uncounted.discard(view)
+        self.uncounted.discard(view)
         for window in (view.users, view.page):
             if window is not None:
                 self._views_of[window].discard(view)

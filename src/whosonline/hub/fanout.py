@@ -9,7 +9,8 @@ has a core for itself, and half of one whose core is busy with others.
 The online count goes to everybody, and hardly anybody waits for it: it goes along with the changes that are
 told meanwhile, and alone to those for whom there are none. Frames about the count alone go out beside the
 flushes, bit by bit, so that they never have more than a twentieth of the process, and no change waits for
-them; but for the count after an outage, which goes at once, before the news that all is well.
+them; but for the count after an outage, which goes at once, before the news that all is well. Who has come
+or looked elsewhere meanwhile was told a newer figure than everybody: that is noted, and no older one follows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from ..core.counts import shown
 from ..core.policy import Policy
@@ -49,7 +50,10 @@ UNSURE = -1
 
 COUNT_REST = 20
 """After frames about the count alone the next such frames rest for so many times as long as those took of the
-processor."""
+processor..."""
+
+LONGEST_COUNT_REST = 1.0
+"""...but for no more seconds than these: what took longer was not the frames."""
 
 
 class Fanout:
@@ -121,13 +125,15 @@ class Fanout:
     def _count_for(self, connection: Connection) -> int | UnsetType:
         if not self._counts:
             return UNSET
-        # Who has just come will be counted in a moment, and must not see a count without them until then.
-        absent = connection.counted and self._replica.get(SITE, connection.user) is None
-        figure = shown(self._replica.count(SITE) + absent, self.online)
+        figure = shown(self._replica.count(SITE) + self._absent(connection), self.online)
         self._told_otherwise.pop(connection, None)
         if figure != self.online:
             self._told_otherwise[connection] = figure
         return figure
+
+    def _absent(self, connection: Connection) -> bool:
+        """Return whether a connection's user is yet to be counted, and must see no count without them."""
+        return connection.counted and self._replica.get(SITE, connection.user) is None
 
     def forget(self, connection: Connection) -> None:
         """Tell a connection nothing more."""
@@ -216,46 +222,52 @@ class Fanout:
         if self._notice_untold and self.degraded:
             yield from self._tell_state()
         if all_well and self._counting is not None:
-            steps, self._counting = self._counting.steps, None
-            yield from steps  # "all is well" must not overtake it
-        counting = None
+            begun, self._counting = self._counting, None
+            yield from begun.steps  # "all is well" must not overtake it
+            self._next_count = max(self._next_count, begun.began + self._policy.count_interval)
+        count = None
         if self._counting is None and (all_well or self._clock.time() >= self._next_count):
-            counting = self._counting = self._count_to_tell()
+            count = self._counting = self._begin_count()
         for delivery in self._deliveries():
             if delivery is None:
                 yield
             else:
                 self._told_changes = True
                 yield from self._deliver(*delivery)
-        if counting is not None and counting is self._counting and not all_well:
-            asyncio.get_running_loop().call_soon(self._go_on, counting)
+        if count is not None and not all_well:
+            asyncio.get_running_loop().call_soon(self._go_on, count)
         # Last: that all is well is true of who has the statuses, and the count.
         if all_well:
-            if counting is not None:
-                yield from counting.steps
-                self._end_count(counting)
+            if count is not None:
+                yield from count.steps
+                self._end_count(count)
             yield from self._tell_state()
 
     def _tell_count(self, figure: int, already: frozenset[Connection]) -> Iterator[None]:
-        encoded = frame(encode(Update(figure)))
-        for _, view in self._views.counts():
+        encoded, uncounted = frame(encode(Update(figure))), self._views.uncounted
+        for view in list(uncounted):
             for watcher in self._views.to(view):
-                if watcher.view is view and watcher not in already:
-                    _connection(watcher).offer(encoded, Kind.UPDATE)
+                connection = _connection(watcher)
+                if view not in uncounted:
+                    break  # a change has taken the count along
+                knows = connection in already or connection in self._told_otherwise
+                if connection.view is view and not knows:
+                    connection.offer(encoded, Kind.UPDATE)
                     yield
+            uncounted.discard(view)
             yield
-        # Who has come meanwhile, and was told another figure than everybody. Each is taken out when told, and
-        # not before: whoever is told the full state until then knows better, and is noted again.
+        # Who was told a newer figure than everybody; by the next count, if this one is not so any more. Each
+        # is taken out when told, and not before: whoever is told the full state until then is noted again.
         for connection in list(self._told_otherwise):
-            if self._told_otherwise.pop(connection, None) is not None:
+            if shown(self._replica.count(SITE), figure) != figure:
+                break
+            if not self._absent(connection) and self._told_otherwise.pop(connection, None) is not None:
                 connection.offer(encoded, Kind.UPDATE)
                 yield
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None
-        self._next_count = max(
-            sent.began + self._policy.count_interval, self._clock.time() + COUNT_REST * sent.turn
-        )
+        self._next_count = max(sent.began + self._policy.count_interval, self._clock.time() + sent.rest)
         self.flush_soon()
 
     def _tell_anew(self) -> None:
@@ -264,7 +276,8 @@ class Fanout:
         Once: what cannot be told at all must not be tried for ever. The count of which that is true would be.
         """
         self.online = UNSURE
-        self._counting = None
+        self._counting = None  # one that the failed flush began would never go on
+        self._views.uncounted.clear()
         self._told_otherwise.clear()
         if not self._failed:
             self._notice_untold = self._all_untold = self._anybody()
@@ -288,9 +301,8 @@ class Fanout:
             _connection(watcher).offer(encoded, Kind.NOTICE)
             yield
 
-    def _count_to_tell(self) -> _Sending | None:
-        """Return what tells everybody the count, if it is another than they were told; and sets those right
-        who were told another than everybody.
+    def _begin_count(self) -> _Sending | None:
+        """Begin to tell everybody the count, if it is another than they were told, or than some were.
 
         Who has come since the last was told this figure with the welcome: for them it is nothing new.
         """
@@ -300,19 +312,25 @@ class Fanout:
         if figure != self.online:
             self.online = figure
             already = frozenset(each for each, told in self._told_otherwise.items() if told == figure)
-            self._told_otherwise.clear()
+            for connection in list(self._told_otherwise):
+                if not self._absent(connection):
+                    del self._told_otherwise[connection]
             self._views.tell_count(figure)
-        return _Sending(self._tell_count(figure, already), self._end_count, self._clock.time(), COUNT_REST)
+        return _Sending(self._tell_count(figure, already), self._end_count, self._clock.time())
 
     def _deliver(self, message: Update | Directory, target: View | DirectoryWindow) -> Iterator[None]:
         connections: list[Any] = self._views.to(target)
         kind = Kind.DIRECTORY if isinstance(message, Directory) else Kind.UPDATE
         encoded = frame(encode(message))
+        with_count = isinstance(message, Update) and message.online is not UNSET
         # This loop runs once for each frame that goes out.
         for connection in connections:
             # Whoever moved on while the loop had its turn has been told the full state since.
             if connection.view is target or connection.directory is target:
-                connection.offer(encoded, kind)
+                if with_count and connection in self._told_otherwise:
+                    connection.offer(frame(encode(structs.replace(message, online=UNSET))), kind)
+                else:
+                    connection.offer(encoded, kind)
                 yield
 
     def _go_on(self, sending: _Sending) -> None:
@@ -331,12 +349,14 @@ class Fanout:
             sending.failed = True
             self._tell_anew()
         sending.spent += time.perf_counter() - began
-        sending.turn = time.thread_time() - worked
-        sending.worked += sending.turn
+        turn = time.thread_time() - worked
+        sending.worked += turn
+        if sending is self._counting:
+            sending.rest = min(COUNT_REST * turn, LONGEST_COUNT_REST)
         if done:
             sending.end(sending)
-        elif rest := sending.rest * sending.turn:
-            self._clock.call_at(self._clock.time() + rest, lambda: self._go_on(sending))
+        elif sending.rest:
+            self._clock.call_at(self._clock.time() + sending.rest, lambda: self._go_on(sending))
         else:
             asyncio.get_running_loop().call_soon(self._go_on, sending)
 
@@ -349,14 +369,12 @@ class _Sending:
     end: Callable[[_Sending], None]
     began: float
     """By the hub's clock."""
-    rest: float = 0.0
-    """How many times as long as a turn took of the processor to wait until the next."""
     spent: float = 0.0
     """Seconds so far."""
     worked: float = 0.0
     """Seconds of the processor."""
-    turn: float = 0.0
-    """Those of the last turn."""
+    rest: float = 0.0
+    """Seconds until it goes on after a turn."""
     failed: bool = False
 
 

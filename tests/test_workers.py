@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -52,7 +53,7 @@ workers.WAY = float(os.environ.get("WAY", workers.WAY))
 """
 
 APPLICATION = """
-import os
+import asyncio, os
 
 def note(what):
     with open("notes", "a") as file:
@@ -67,6 +68,8 @@ async def application(scope, receive, send):
         while True:
             event = (await receive())["type"]
             if event == "lifespan.shutdown":
+                while os.path.exists("lingers"):
+                    await asyncio.sleep(0.01)
                 note("ended")
             elif os.path.exists("mortal"):
                 os._exit(7)
@@ -254,6 +257,22 @@ def test_a_signal_ends_all_of_them_once(tmp_path: Path, by: signal.Signals):
         assert site.process.wait(DEADLINE) == (0 if by is signal.SIGINT else -signal.SIGTERM)
         assert sorted(site.noted("ended")) == sorted(site.noted("begun"))
         assert site.output() == "All serve\n"
+
+
+def refuses(port: int) -> bool:
+    with socket.socket() as peer:
+        return peer.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+def test_a_site_that_ends_takes_no_connection_that_nobody_would_answer(tmp_path: Path):
+    with Site(tmp_path, PATIENCE=str(10 * DEADLINE)) as site:
+        site.serving()
+        (tmp_path / "lingers").touch()
+        site.signal(signal.SIGTERM)
+        until(lambda: refuses(site.port))
+        assert site.process.poll() is None
+        (tmp_path / "lingers").unlink()
+        assert site.process.wait(DEADLINE) == -signal.SIGTERM
 
 
 def test_a_worker_leaves_what_the_terminal_says_to_the_process_that_keeps_it(tmp_path: Path):

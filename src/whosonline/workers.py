@@ -56,7 +56,7 @@ def supervise(
     SIGINT and SIGTERM end them. SIGHUP replaces one after the other, each by one that accepts already.
 
     Args:
-        listeners: Bound sockets. One that workers share stands here once for each.
+        listeners: Bound sockets; they are closed in the end. One that workers share is here once for each.
         started: Called once, when all accept.
 
     Raises:
@@ -88,6 +88,9 @@ class _Supervisor:
         failed = keeping.done()
         keeping.cancel()
         await asyncio.wait({keeping})
+        # Else the kernel would take connections for as long as this process lives, that no worker accepts.
+        for listener in self._listeners:
+            listener.close()
         await asyncio.gather(*(worker.end() for worker in self._alive))
         return keeping.result() if failed else self._end.result()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.redis_servers import RedisServer
 from tests.serving import Server
@@ -39,6 +41,44 @@ def lobby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield server
             server.stop()
             assert "Traceback" not in server.output(), server.output()
+
+
+async def test_a_page_that_comes_when_the_socket_has_told_its_rows_changes_nothing(visit: Visit) -> None:
+    ann = await visit("aa")
+    await ann.join()
+    may_come = asyncio.Event()
+
+    # The ends of the last two pages before the last, which holds one: ann comes before all the others.
+    last_but_one, last = f"user{MANY - 52:03}", f"user{MANY - 2:03}"
+
+    async def hold_back(route: Route) -> None:
+        if last not in route.request.url:
+            await may_come.wait()
+            await route.continue_()
+
+    await ann.page.route(re.compile(f"after=({last_but_one}|{last})"), hold_back)
+    await ann.page.goto("/?view=online")
+    await live(ann.page)
+    await ann.page.mouse.move(500, 500)
+
+    async def waits_for_the_page() -> bool:
+        await ann.page.mouse.wheel(0, 600)
+        shown = await ann.page.evaluate("() => ({ ...document.getElementById('users').dataset })")
+        # Without an end if the socket has told it already.
+        return shown.get("fetching") == "next" and shown.get("until", last_but_one) == last_but_one
+
+    async def is_told_the_end() -> bool:
+        return (await keys(ann.page))[-1] == f"user{MANY - 1}"
+
+    await until(waits_for_the_page)
+    # As the page itself does where the screen ends a little farther up or down.
+    await ann.page.evaluate(f"() => whosonline.watchPage('site', 'user{MANY - 80}', {PAGE}, null)")
+    await until(is_told_the_end)
+    may_come.set()
+    await expect(ann.page.locator("#users")).not_to_have_attribute("data-fetching", "next")
+    listed = await keys(ann.page)
+    assert listed == sorted(listed)
+    assert listed[-1] == f"user{MANY - 1}"
 
 
 async def test_online_now_releases_rows_out_of_sight_and_watches_those_on_the_screen(

@@ -67,7 +67,10 @@ export class Scroll extends EventTarget {
     try {
       const page = await fetchPage(addressOf({ view, query, ...where }), fetching.signal);
       if (fetching !== this.#fetching) return;
-      this.#anchor.hold(() => this.#add(side, page?.getElementById("users")), side === "previous");
+      // Else the socket has told what comes next meanwhile: those rows are there, and newer than the page's.
+      if (side === "previous" || spanOf(this.#list).until === where.after) {
+        this.#anchor.hold(() => this.#add(side, page?.getElementById("users")), side === "previous");
+      }
     } catch {
       if (fetching !== this.#fetching) return;
       this.#paused = true;

@@ -19,6 +19,7 @@ from whosonline.core.wire import Watch
 from whosonline.hub import fanout
 from whosonline.hub.directories import DirectoryLoader
 from whosonline.hub.fanout import LONGEST_COUNT_REST
+from whosonline.hub.hub import Hub
 from whosonline.testing.clock import TURNS, settle
 
 from .conftest import Tab, World
@@ -253,7 +254,8 @@ async def test_a_change_takes_the_count_along(world: World, monkeypatch):
         assert [message["online"] for message in (*told[user], *tab.take("update"))] == [4, 5]
 
 
-async def test_a_change_takes_the_count_along_for_those_whose_turn_has_not_come(world: World, monkeypatch):
+async def amid_a_count(world: World, monkeypatch) -> tuple[Hub, list[Tab], dict[str, Any]]:
+    """Return three tabs that look at the same, and the count of which the first has just been told."""
     hub = await world.node()
     tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
     for tab in tabs:
@@ -264,8 +266,14 @@ async def test_a_change_takes_the_count_along_for_those_whose_turn_has_not_come(
     monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
     world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
     await settle()
-    count, friend = {"type": "update", "online": 4}, {"friend": {"status": "online"}}
+    count = {"type": "update", "online": 4}
     assert [tab.take() for tab in tabs] == [[count], [], []]
+    return hub, tabs, count
+
+
+async def test_a_change_takes_the_count_along_for_those_whose_turn_has_not_come(world: World, monkeypatch):
+    _, tabs, count = await amid_a_count(world, monkeypatch)
+    friend = {"friend": {"status": "online"}}
     world.sync.touch("friend", Profile("friend", "Friend"), "s", 1000)
     await world.clock.advance(0.5)
     assert [tab.take() for tab in tabs] == [[{**count, "users": friend}]] * 3
@@ -315,18 +323,7 @@ async def test_whatever_happens_amid_a_count_nobody_is_told_an_older_one_and_all
 async def test_a_count_that_rests_is_told_no_more_when_something_else_ends_it(
     world: World, monkeypatch, caplog, ends_by: str
 ):
-    hub = await world.node()
-    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
-    for tab in tabs:
-        await tab.say('{"type":"watch","users":["friend"]}')
-    await world.clock.advance(10)
-    for tab in tabs:
-        tab.take()
-    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
-    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
-    await settle()
-    count = {"type": "update", "online": 4}
-    assert [tab.take() for tab in tabs] == [[count], [], []]
+    hub, tabs, count = await amid_a_count(world, monkeypatch)
     if ends_by == "outage":
         hub.on_degraded(True)
         await settle()

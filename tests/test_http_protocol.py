@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Self
 
 import aiohttp
@@ -16,6 +15,7 @@ from whosonline.hub.gathering import BURST, GATHER, Gathering
 from whosonline.testing.clock import ManualClock
 from whosonline.websocket_protocol import for_a_server
 
+from .end_to_end.site import until
 from .serving import free_port
 
 STORM = 20 * AT_ONCE
@@ -23,45 +23,20 @@ STORM = 20 * AT_ONCE
 
 async def test_a_storm_is_answered_whole_and_between_its_requests_the_loop_has_turns() -> None:
     """Each request is answered; no turn of the loop begins more of them than may come in at once."""
-    turn, begun = 0, dict[int, int]()
-    protocol = impatient_http(20)
+    async with Site() as site:
+        counting = asyncio.create_task(site.count_turns())
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(connector=connector) as client, asyncio.timeout(60):
 
-    class Counted(protocol):  # type: ignore[misc, valid-type]
-        def _take(self, data: bytes) -> None:
-            begun[turn] = begun.get(turn, 0) + 1
-            super()._take(data)
+            async def ask() -> int:
+                async with client.get(f"http://127.0.0.1:{site.port}/") as answer:
+                    return answer.status
 
-    async def count_turns() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
-    port = free_port()
-    config = uvicorn.Config(application, port=port, http=Counted, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())
-    while not server.started:
-        await asyncio.sleep(0)
-    counting = asyncio.create_task(count_turns())
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as client, asyncio.timeout(60):
-
-        async def ask() -> int:
-            async with client.get(f"http://127.0.0.1:{port}/") as answer:
-                return answer.status
-
-        answers = await asyncio.gather(*(ask() for _ in range(STORM)))
-    counting.cancel()
-    server.should_exit = True
-    await serving
+            answers = await asyncio.gather(*(ask() for _ in range(STORM)))
+        counting.cancel()
     assert answers == [204] * STORM
-    assert sum(begun.values()) == STORM
-    assert max(begun.values()) <= 2 * AT_ONCE  # those who come, and those who waited
+    assert site.taken.total() == STORM
+    assert max(site.taken.values()) <= 2 * AT_ONCE  # those who come, and those who waited
 
 
 def test_each_server_has_doors_of_its_own() -> None:
@@ -148,12 +123,6 @@ class Site:
             await self.ask(HANDSHAKE.replace(b"/", b"/%d" % number, 1))
             await until(lambda number=number: len(self.asked) == number + 1)  # type: ignore[misc]
         self.asked.clear()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_handshakes_that_come_often_are_taken_together_and_pages_wait_for_none_of_them() -> None:

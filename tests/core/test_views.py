@@ -40,11 +40,9 @@ class Scene:
         told = self.views.publish()
         return [(message, self.views.to(target)) for message, target in filter(None, told)]
 
-    def uncounted(self) -> list[list[Watcher]]:
+    def counted(self) -> list[Watcher]:
         """Return who is still to be told the count, and tell them."""
-        told = [self.views.to(view) for view in self.views.uncounted]
-        self.views.uncounted.clear()
-        return told
+        return list(filter(None, self.views.counts()))
 
 
 @pytest.fixture
@@ -95,7 +93,7 @@ def test_a_count_goes_along_with_what_is_new_and_is_left_for_the_others(scene: S
     scene.views.tell_count(1)
     scene.change("ann")
     assert scene.published() == [(Update(1, users={"ann": UserState(ONLINE)}), [watching])]
-    assert scene.uncounted() == [[idle]]
+    assert scene.counted() == [idle]
     scene.change("ann", AWAY)
     assert scene.published() == [(Update(users={"ann": UserState(AWAY)}), [watching])]
 
@@ -105,10 +103,10 @@ def test_who_joins_or_is_told_everything_amid_a_count_is_told_it_with_that(scene
     scene.views.tell_count(1)
     joins = scene.watcher()
     scene.views.watch_users(joins, frozenset({"ann"}))
-    assert scene.uncounted() == [[before]]
+    assert scene.counted() == [before]
     scene.views.tell_count(2)
     assert len(list(scene.views.everything(2))) == 2
-    assert scene.uncounted() == []
+    assert scene.counted() == []
 
 
 def test_the_full_state_is_that_of_the_last_publication(scene: Scene) -> None:

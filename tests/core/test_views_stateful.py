@@ -235,15 +235,10 @@ class ViewsMachine(RuleBasedStateMachine):
             pass
 
     def _send_counts(self, slow: set[int]) -> Iterator[None]:
-        for view in list(self.views.uncounted):
-            for watcher in self.views.to(view):
-                assert isinstance(watcher, Client)
-                if view not in self.views.uncounted:
-                    break
-                if watcher.view is view and self.clients.index(watcher) not in slow:
-                    watcher.take(Update(self.online))
-                    yield
-            self.views.uncounted.discard(view)
+        for watcher in self.views.counts():
+            if isinstance(watcher, Client) and self.clients.index(watcher) not in slow:
+                watcher.take(Update(self.online))
+            yield
         for client in slow:
             self._tell_full(client)
 

@@ -42,6 +42,16 @@ def arrive(hub, user: str) -> Tab:
     return tab
 
 
+async def quiet_tabs(world: World, number: int) -> tuple[Hub, list[Tab]]:
+    """Return a node, and so many tabs there that have been told all there is for now."""
+    hub = await world.node()
+    tabs = [await world.tab(hub, f"w{each}") for each in range(number)]
+    await world.clock.advance(10)
+    for tab in tabs:
+        tab.take()
+    return hub, tabs
+
+
 async def test_the_first_change_after_a_quiet_spell_goes_at_once_and_the_rest_with_the_tick(world: World):
     hub = await world.node()
     tab = await world.tab(hub, "bob")
@@ -218,11 +228,7 @@ async def test_frames_about_the_count_alone_take_a_twentieth_of_the_process_at_a
 
 
 async def test_what_holds_up_a_count_for_long_was_not_the_count(world: World, monkeypatch):
-    hub = await world.node()
-    tabs = [await world.tab(hub, f"w{number}") for number in range(2)]
-    await world.clock.advance(10)
-    for tab in tabs:
-        tab.take()
+    hub, tabs = await quiet_tabs(world, 2)
     monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=60))  # Python's collector, say
     arrive(hub, "ann")
     await world.clock.advance(LONGEST_COUNT_REST)
@@ -373,11 +379,7 @@ async def test_a_change_waits_for_nobody_who_is_told_the_count(world: World, mon
 
 async def test_the_count_is_told_a_second_after_it_was_told_last_began(world: World, monkeypatch):
     monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
-    hub = await world.node()
-    others = [await world.tab(hub, f"w{number}") for number in range(2 * TURNS)]
-    await world.clock.advance(10)
-    for tab in others:
-        tab.take()
+    hub, others = await quiet_tabs(world, 2 * TURNS)
     monkeypatch.setattr(fanout, "YIELD_AFTER", -1)
     arrive(hub, "ann")
     await settle()  # which is too short for all to be told
@@ -419,11 +421,7 @@ async def test_who_is_told_the_full_state_while_the_count_is_told_ends_with_the_
 
 
 async def test_who_is_not_counted_yet_is_told_no_count_without_them(world: World, monkeypatch):
-    hub = await world.node()
-    tabs = [await world.tab(hub, f"w{number}") for number in range(3)]
-    await world.clock.advance(10)
-    for tab in tabs:
-        tab.take()
+    hub, tabs = await quiet_tabs(world, 3)
     with monkeypatch.context() as patched:
         patched.setattr(hub._node, "report_soon", lambda: None)
         comes = arrive(hub, "comes")

@@ -87,8 +87,7 @@ class Views:
         self._marked_pages: set[PageWindow] = set()
         self._marked_ranges: set[DirectoryWindow] = set()
         self._count = 0
-        self.uncounted: set[View] = set()
-        """The views still to be told the count. Who tells it to one alone takes that out at the end."""
+        self._uncounted: set[View] = set()  # those still to be told it
 
     # Watchers
 
@@ -190,7 +189,7 @@ class Views:
     def everything(self, online: int | UnsetType) -> Iterator[Delivery]:
         """Return all that has been published, a message for each view."""
         for view in list(self._views.values()):
-            self.uncounted.discard(view)
+            self._uncounted.discard(view)
             yield Delivery(_full(view, online), view)
 
     # Changes
@@ -266,9 +265,30 @@ class Views:
         )
 
     def tell_count(self, online: int) -> None:
-        """Have the online count go along with the next message for each view that there is now."""
+        """Have everybody who is here now told the online count.
+
+        It goes along with the next message for their view (:meth:`publish`), or alone (:meth:`counts`).
+        """
         self._count = online
-        self.uncounted = set(self._views.values())
+        self._uncounted = set(self._views.values())
+
+    def tell_no_count(self) -> None:
+        """Tell the count to nobody more."""
+        self._uncounted.clear()
+
+    def counts(self) -> Iterator[Watcher | None]:
+        """Return those to whom the count is still to be told alone, each when it is their turn.
+
+        The caller may pause after each, and at a None: who is told it with a message meanwhile is left out.
+        """
+        for view in list(self._uncounted):
+            for watcher in self.to(view):
+                if view not in self._uncounted:
+                    break
+                if watcher.view is view:
+                    yield watcher
+            self._uncounted.discard(view)
+            yield None
 
     def publish(self) -> Iterator[Delivery | None]:
         """Publish all that is marked; return one message for each view that it changed.
@@ -327,9 +347,9 @@ class Views:
         return {view for window in told for view in self._views_of.get(window, ())}
 
     def _take_count(self, view: View) -> int | UnsetType:
-        if view not in self.uncounted:
+        if view not in self._uncounted:
             return UNSET
-        self.uncounted.discard(view)
+        self._uncounted.discard(view)
         return self._count
 
     def _users_window(self, users: frozenset[str] | None, sight: Sight | None) -> UsersWindow | None:
@@ -368,7 +388,7 @@ class Views:
         if view.watchers:
             return
         del self._views[view.users, view.page]
-        self.uncounted.discard(view)
+        self._uncounted.discard(view)
         for window in (view.users, view.page):
             if window is not None:
                 self._views_of[window].discard(view)

@@ -234,28 +234,23 @@ class Fanout:
             else:
                 self._told_changes = True
                 yield from self._deliver(*delivery)
-        if count is not None and not all_well:
+        if count is not None and all_well:
+            yield from count.steps
+            self._end_count(count)
+        elif count is not None:
             asyncio.get_running_loop().call_soon(self._go_on, count)
         # Last: that all is well is true of who has the statuses, and the count.
         if all_well:
-            if count is not None:
-                yield from count.steps
-                self._end_count(count)
             yield from self._tell_state()
 
     def _tell_count(self, figure: int, already: frozenset[Connection]) -> Iterator[None]:
-        encoded, uncounted = frame(encode(Update(figure))), self._views.uncounted
-        for view in list(uncounted):
-            for watcher in self._views.to(view):
-                connection = _connection(watcher)
-                if view not in uncounted:
-                    break  # a change has taken the count along
-                knows = connection in already or connection in self._told_otherwise
-                if connection.view is view and not knows:
-                    connection.offer(encoded, Kind.UPDATE)
-                    yield
-            uncounted.discard(view)
-            yield
+        encoded = frame(encode(Update(figure)))
+        for watcher in self._views.counts():
+            if watcher is None:
+                yield
+            elif watcher not in already and watcher not in self._told_otherwise:
+                _connection(watcher).offer(encoded, Kind.UPDATE)
+                yield
         # Who was told a newer figure than everybody; by the next count, if this one is not so any more. Each
         # is taken out when told, and not before: whoever is told the full state until then is noted again.
         for connection in list(self._told_otherwise):
@@ -277,7 +272,7 @@ class Fanout:
         """
         self.online = UNSURE
         self._counting = None  # one that the failed flush began would never go on
-        self._views.uncounted.clear()
+        self._views.tell_no_count()
         self._told_otherwise.clear()
         if not self._failed:
             self._notice_untold = self._all_untold = self._anybody()

@@ -1,7 +1,7 @@
 /* Looks at thousands of sockets for bench/tabs.py, and does with most of what came all that there is to do.
  *
- * What is to be thought about goes to Python: sockets that are not quick, what begins with another frame than
- * a whole text or ping, and texts that hold a resume token.
+ * What is to be thought about goes to Python: sockets that are not read here, all that comes to those
+ * that are being opened, what begins with another frame than a whole text or ping, and texts that hold a resume token.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,17 +16,20 @@
 
 enum { TEXT = 0x81, PING = 0x89, LONG = 126 };
 enum { READY = -2, BROKEN = -1 };
+enum { UNREAD = 0, NOBODY = -1, ALL_LEFT = -2 };
 
 struct came {
     double at;     /* by the monotonic clock */
-    int file;
+    int whose;     /* of a text that is noted, the number of who looks at it; of what is left, the file */
     int size;      /* of its part of the bytes, which are in the same order; or READY or BROKEN, with none */
 };
 
 /* What the last look has found. bench/reader.py knows it by the same names, in the same order. */
 struct {
-    const unsigned char *quick;            /* for each file whether its socket is */
+    const int *whose;                      /* of each file: UNREAD, ALL_LEFT, NOBODY, or the number of who looks */
     long received, sent;                   /* bytes, since the beginning */
+    double last;                           /* when the last text came */
+    int texts;                             /* also those that nobody looks at */
     int noted_count, left_count;
     int noted_size, left_size;
     struct came noted[NOTED];              /* texts, each a whole frame */
@@ -54,9 +57,9 @@ static void leave(double at, int file, int size, const unsigned char *bytes)
     }
 }
 
-static void note(double at, int file, int size, const unsigned char *frame)
+static void note(double at, int whose, int size, const unsigned char *frame)
 {
-    found.noted[found.noted_count++] = (struct came){at, file, size};
+    found.noted[found.noted_count++] = (struct came){at, whose, size};
     memcpy(found.noted_bytes + found.noted_size, frame, size);
     found.noted_size += size;
 }
@@ -90,7 +93,7 @@ static int answer(int file, const unsigned char *ping, int size)
     return sent;
 }
 
-static void read_quickly(int file)
+static void read_quickly(int file, int whose)
 {
     unsigned char data[READ];
     ssize_t got = recv(file, data, READ, 0);
@@ -106,13 +109,16 @@ static void read_quickly(int file)
     }
     found.received += got;
     /* After as much as this there may be more, which Python reads. */
-    while (got < READ && (size = whole(data + begin, got - begin))) {
+    while (whose != ALL_LEFT && got < READ && (size = whole(data + begin, got - begin))) {
         unsigned char *frame = data + begin;
 
         if (frame[0] == TEXT && !memmem(frame, size, "\"resume\"", 8)) {
             if (found.noted_count == NOTED)
                 break;
-            note(at, file, size, frame);
+            found.texts++;
+            found.last = at;
+            if (whose != NOBODY)
+                note(at, whose, size, frame);
         } else if (frame[0] != PING || size > 2 + 125) {
             break;
         } else if (answer(file, frame, size) != size + 4) {
@@ -132,13 +138,15 @@ int look(int poll, int milliseconds)
     int ready = epoll_wait(poll, events, MOST, milliseconds);
 
     found.noted_count = found.left_count = 0;
-    found.noted_size = found.left_size = 0;
+    found.noted_size = found.left_size = found.texts = 0;
     for (int i = 0; i < ready; i++) {
+        int file = events[i].data.fd, whose = found.whose[file];
+
         /* The end of a connection may come together with the last bytes, and is told but once. */
-        if (found.quick[events[i].data.fd] && !(events[i].events & ~(EPOLLIN | EPOLLOUT)))
-            read_quickly(events[i].data.fd);
+        if (whose != UNREAD && !(events[i].events & ~(EPOLLIN | EPOLLOUT)))
+            read_quickly(file, whose);
         else
-            leave(0, events[i].data.fd, READY, NULL);
+            leave(0, file, READY, NULL);
     }
     return ready;
 }

@@ -13,6 +13,7 @@ import select
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -30,12 +31,33 @@ FILES = 1 << 20
 HERE = Path(__file__).resolve().parent
 
 
-class Noted(NamedTuple):
-    """Texts that came, each a whole frame, with their files and times."""
+UNREAD, NOBODY, ALL_LEFT = 0, -1, -2
+"""What a reader knows of a socket, where it does not know the number of who looks at its texts: that it reads
+nothing of it; that nobody looks at its texts, which it counts; that it leaves all that it reads."""
 
-    files: Sequence[int]
-    times: Sequence[float]
-    frames: Sequence[bytes]
+_CAME = struct.Struct("@dii")
+_READY, _BROKEN = -2, -1
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Texts that came, in their order, as the reader wrote them down: unpacked only when they are looked at.
+
+    For each there is a time, the number of who looks at it, and the whole frame.
+    """
+
+    records: bytes = b""
+    frames: bytes = b""
+
+    def __len__(self) -> int:
+        return len(self.records) // _CAME.size
+
+    def __iter__(self) -> Iterator[tuple[float, int, bytes]]:
+        begin = 0
+        for at, whose, size in _CAME.iter_unpack(self.records):
+            end = begin + size
+            yield at, whose, self.frames[begin:end]
+            begin = end
 
 
 class Left(NamedTuple):
@@ -53,7 +75,12 @@ class Found(NamedTuple):
     ready: Sequence[int]
     """Files that have something to be read, or can be written to."""
     left: Sequence[Left] = ()
-    noted: Noted = Noted((), (), ())
+    noted: Noted = Noted()
+    """Texts that somebody looks at."""
+    texts: int = 0
+    """How many texts came, also those that nobody looks at, and without those that are left."""
+    last: float = 0.0
+    """When the last of them came."""
 
 
 class Reader(Protocol):
@@ -73,8 +100,11 @@ class Reader(Protocol):
         """Wait so many seconds at most until there is something, and look at it."""
         ...
 
-    def be_quick(self, file: int, quick: bool) -> None:
-        """Say whether the reader may read from a file itself: a socket, at the beginning of a frame."""
+    def read_for(self, file: int, whose: int) -> None:
+        """Say who looks at the texts that come to a socket: UNREAD, NOBODY, ALL_LEFT, or any other number.
+
+        Unless all is left, it has to be at the beginning of a frame.
+        """
         ...
 
 
@@ -89,32 +119,34 @@ class PlainReader:
     def look(self, wait: float) -> Found:
         return Found([file for file, _ in self._poll.poll(wait, MOST)])
 
-    def be_quick(self, file: int, quick: bool) -> None:
+    def read_for(self, file: int, whose: int) -> None:
         pass
 
 
-_CAME = struct.Struct("@dii")
-_READY, _BROKEN = -2, -1
+class _Came(ctypes.Structure):
+    _fields_ = (("at", ctypes.c_double), ("whose", ctypes.c_int), ("size", ctypes.c_int))
 
 
 class _InC(ctypes.Structure):
     _fields_ = (
-        ("quick", ctypes.c_void_p),
+        ("whose", ctypes.c_void_p),
         ("received", ctypes.c_long),
         ("sent", ctypes.c_long),
+        ("last", ctypes.c_double),
+        ("texts", ctypes.c_int),
         ("noted_count", ctypes.c_int),
         ("left_count", ctypes.c_int),
         ("noted_size", ctypes.c_int),
         ("left_size", ctypes.c_int),
-        ("noted", ctypes.c_char * (_CAME.size * NOTED)),
-        ("left", ctypes.c_char * (_CAME.size * MOST)),
+        ("noted", _Came * NOTED),
+        ("left", _Came * MOST),
         ("noted_bytes", ctypes.c_char * (MOST * READ)),
         ("left_bytes", ctypes.c_char * (MOST * READ)),
     )
 
 
 class QuickReader:
-    """Reads whole texts from quick sockets, and answers their pings, in C.
+    """Reads whole texts from sockets, and answers their pings, in C.
 
     Args:
         library: reader.c, compiled. A process can have one such reader.
@@ -129,8 +161,8 @@ class QuickReader:
         self._look.argtypes = (ctypes.c_int, ctypes.c_int)
         self._found = _InC.in_dll(loaded, "found")
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._quick = (ctypes.c_ubyte * min(files, FILES))()
-        self._found.quick = ctypes.addressof(self._quick)
+        self._whose = (ctypes.c_int * min(files, FILES))()
+        self._found.whose = ctypes.addressof(self._whose)
 
     @property
     def received(self) -> int:
@@ -143,31 +175,38 @@ class QuickReader:
     def look(self, wait: float) -> Found:
         if self._look(self._poll, math.ceil(wait * 1000)) < 0 and ctypes.get_errno() != errno.EINTR:
             raise OSError(ctypes.get_errno(), "epoll_wait")
-        ready, left = [], []
-        for at, file, size, data in self._came("left"):
+        ready, left = self._left() if self._found.left_count else ([], [])
+        if not self._found.texts:
+            return Found(ready, left)
+        return Found(ready, left, Noted(*self._copies("noted")), self._found.texts, self._found.last)
+
+    def _left(self) -> tuple[list[int], list[Left]]:
+        """Return what is ready, and what is left."""
+        records, together = self._copies("left")
+        ready: list[int] = []
+        left: list[Left] = []
+        begin = 0
+        for at, file, size in _CAME.iter_unpack(records):
             if size == _READY:
                 ready.append(file)
+            elif size == _BROKEN:
+                left.append(Left(file, at, None))
             else:
-                left.append(Left(file, at, None if size == _BROKEN else data))
-        if not self._found.noted_count:
-            return Found(ready, left)
-        times, files, _, frames = zip(*self._came("noted"), strict=True)
-        return Found(ready, left, Noted(files, times, frames))
+                left.append(Left(file, at, together[begin : begin + size]))
+                begin += size
+        return ready, left
 
-    def _came(self, which: str) -> Iterator[tuple[float, int, int, bytes]]:
-        length = _CAME.size * getattr(self._found, f"{which}_count")
-        together = ctypes.string_at(self._address(f"{which}_bytes"), getattr(self._found, f"{which}_size"))
-        begin = 0
-        for at, file, size in _CAME.iter_unpack(ctypes.string_at(self._address(which), length)):
-            end = begin + max(size, 0)
-            yield at, file, size, together[begin:end]
-            begin = end
+    def _copies(self, which: str) -> tuple[bytes, bytes]:
+        """Return the records of what is noted or left, and all bytes: the next look overwrites them."""
+        records = _CAME.size * getattr(self._found, f"{which}_count")
+        size = getattr(self._found, f"{which}_size")
+        return self._copy(which, records), self._copy(f"{which}_bytes", size)
 
-    def _address(self, name: str) -> int:
-        return ctypes.addressof(self._found) + int(getattr(_InC, name).offset)
+    def _copy(self, name: str, size: int) -> bytes:
+        return ctypes.string_at(ctypes.addressof(self._found) + getattr(_InC, name).offset, size)
 
-    def be_quick(self, file: int, quick: bool) -> None:
-        self._quick[file] = quick
+    def read_for(self, file: int, whose: int) -> None:
+        self._whose[file] = whose
 
 
 def compiled_reader(folder: Path) -> str | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from itertools import count, islice
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
 from .frames import payload
+from .reader import NOBODY
 
 Change = int
 """A person's number × 256 + the how-manieth change of that person it is: odd ones come, even ones go."""
@@ -76,6 +79,27 @@ class _Told(Struct):
 
 _decode = msgspec.json.Decoder(_Told).decode
 
+Heard = tuple[float, int, bytes]
+"""A frame: when it came, the number of its watcher, and its bytes."""
+
+
+class Frames(Protocol):
+    """Frames in the order in which they came, whatever holds them."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Heard]: ...
+
+
+@lru_cache(1000)
+def _statuses(frame: bytes) -> Sequence[tuple[str, bool]]:
+    """Return who is online, and who is not, by a frame. Many are told the same, one soon after the other."""
+    if b'"users"' not in frame:
+        return ()
+    users = _decode(payload(frame)).users
+    return [(user, state.status != "offline") for user, state in users.items()]
+
+
 Shown = tuple[tuple[tuple[str, str | None], ...], int | None]
 """What a page shows: its rows (id, status) in order, and the online count."""
 
@@ -86,12 +110,19 @@ class Ledger:
     A *sight* is what a tab keeps of what it was told. For statuses it is a byte for each place of its view:
     0, nothing told yet; else its last bit says whether the user was online, and each change adds one. For
     pages it is all frames with their times, looked at later.
+
+    A *watcher* is a tab that has a sight, from one opening to the next, with a number that no other ever has:
+    frames wait under it to be looked at, while tabs come and go and are given other sights.
     """
 
     def __init__(self) -> None:
         self._keeps_frames = False
         self._counts = False
-        self._unread: deque[tuple[View, bytearray, bytes, float]] = deque()
+        self._watchers: dict[int, tuple[View, Any]] = {}
+        self._numbers = count(1)
+        self._unread: deque[Frames] = deque()
+        self._in_order = self._all_unread()
+        self._behind = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -111,36 +142,53 @@ class Ledger:
             tab.sight = []
         elif tab.sight is None and tab.view is not None and tab.view.places:
             tab.sight = bytearray(len(tab.view.places))
+        tab.watcher = NOBODY
+        if tab.sight is not None:
+            tab.watcher = next(self._numbers)
+            self._watchers[tab.watcher] = tab.view, tab.sight
 
     def hear(self, tab: Any, frame: bytes, now: float) -> None:
-        if tab.sight is None:
-            return
+        if tab.watcher != NOBODY:
+            self.hear_all([(now, tab.watcher, frame)])
+
+    def hear_all(self, frames: Frames) -> None:
+        """Note frames, in the order in which they came; those of watchers that are forgotten are dropped."""
         if self._keeps_frames:
-            tab.sight.append((now, frame))
-        elif b'"users"' in frame:
-            self._unread.append((tab.view, tab.sight, frame, now))
+            for at, watcher, frame in frames:
+                if watcher in self._watchers:
+                    self._watchers[watcher][1].append((at, frame))
+        elif self._watchers:
+            self._unread.append(frames)
+            self._behind += len(frames)
 
     @property
     def behind(self) -> int:
         """How many frames have yet to be looked at."""
-        return len(self._unread)
+        return self._behind
 
     def catch_up(self, most: int | None = None) -> None:
         """Look at the frames that came, or at so many of them.
 
         They are not looked at when they come: many come together, and each would wait for those before it.
         """
-        for _ in range(min(most or self.behind, self.behind)):
-            self._see(*self._unread.popleft())
+        due = min(most or self._behind, self._behind)
+        self._behind -= due
+        for at, watcher, frame in islice(self._in_order, due):
+            if watcher in self._watchers:
+                self._see(*self._watchers[watcher], frame, at)
+
+    def _all_unread(self) -> Iterator[Heard]:
+        """Return all frames that have yet to be looked at; none may be asked for that is not there."""
+        while True:
+            yield from self._unread.popleft()
 
     def resume(self, frame: bytes) -> str:
         return quote(_decode(payload(frame)).resume)
 
     def _see(self, view: View, sight: bytearray, frame: bytes, now: float) -> None:
-        for user, state in _decode(payload(frame)).users.items():
+        for user, online in _statuses(frame):
             if (place := view.places.get(user)) is None:
                 continue
-            online = state.status != "offline"
             before = sight[place]
             if not before:
                 sight[place] = 2 | online
@@ -187,8 +235,9 @@ class Ledger:
         self.catch_up()
         self._clear()
         self._keeps_frames = self._counts = False
+        self._watchers.clear()
         for tab in tabs:
-            tab.sight = None
+            tab.sight, tab.watcher = None, NOBODY
 
     def places_offline(self, tabs: Sequence[Any]) -> int:
         """Return how many users are not online for a tab that looks at them."""

@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from typing import Any, NamedTuple
 
+from .reader import NOBODY
 from .sights import View
 
 BROKEN, GOING, LATER, LOGGED_OUT = 1006, 1012, 1013, 4401
@@ -66,6 +67,7 @@ class Tab:
         "socket",
         "stage",
         "view",
+        "watcher",
         "welcomed",
     )
 
@@ -74,9 +76,10 @@ class Tab:
         self.cookie = cookie
         self.port = port
         self.attempt = 0
-        self.resume = ""
+        self.resume = b""  # the frame that holds the token: many tabs never come back with it
         self.view: View | None = None
         self.sight: Any = None
+        self.watcher = NOBODY
         self.shut()
 
     def shut(self) -> None:

@@ -27,7 +27,7 @@ from .accounts import Account
 from .frames import CLOSE, PING, TEXT
 from .posts import Post
 from .processes import BenchError
-from .reader import READ, Noted, events, reader
+from .reader import ALL_LEFT, READ, UNREAD, Found, events, reader
 from .sights import Ledger, View
 from .tab import (
     BROKEN,
@@ -169,7 +169,7 @@ class Browser:
             wait = min(max(self._timers[0][0] - time.monotonic(), 0), 1) if self._timers else 1
             found = self._reader.look(0 if self.ledger.behind else wait)
             # No file gets another socket meanwhile: only timers open any. What is left came after the noted.
-            self._note(found.noted)
+            self._note(found)
             for file, at, data in found.left:
                 self._go_on(self._by_file[file], at, data)
             for file in found.ready:
@@ -183,7 +183,7 @@ class Browser:
                     self._posted(file)
             if self.ledger.behind > BACKLOG:
                 self.ledger.catch_up(MANY)
-            elif not (found.ready or found.left or found.noted.files):
+            elif not (found.ready or found.left or found.texts):
                 self.ledger.catch_up(FEW)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
@@ -207,8 +207,7 @@ class Browser:
 
     def _socket(self, port: int) -> socket.socket:
         """Return a socket that is connecting."""
-        opened = socket.socket()
-        opened.setblocking(False)
+        opened = socket.socket(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         opened.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         opened.bind((self._source, 0))
         opened.connect_ex(("127.0.0.1", port))
@@ -219,16 +218,19 @@ class Browser:
         assert tab.socket is not None
         try:
             if tab.stage == CONNECTING:
-                error = tab.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if error:
-                    raise OSError(error, "connect")
-                query = f"?resume={tab.resume}" if tab.resume else tab.view.query if tab.view else ""
                 tab.stage = SHAKING_HANDS
-                self._say(tab, frames.handshake(tab.port, tab.cookie, query))
+                # Where nothing could be connected to, saying something fails as connecting did.
+                self._say(tab, frames.handshake(tab.port, tab.cookie, self._query(tab)))
+                self._reader.read_for(tab.socket.fileno(), ALL_LEFT)
                 return
             self._read(tab)
         except OSError:
             self._lost(tab, BROKEN)
+
+    def _query(self, tab: Tab) -> str:
+        if tab.resume:
+            return f"?resume={self.ledger.resume(tab.resume)}"
+        return tab.view.query if tab.view else ""
 
     def _read(self, tab: Tab) -> None:
         """Read all that has come for a tab, also the end that may have come with it and is told but once."""
@@ -257,13 +259,12 @@ class Browser:
         except OSError:
             self._lost(tab, BROKEN)
 
-    def _note(self, noted: Noted) -> None:
+    def _note(self, found: Found) -> None:
         """Take the texts that the reader has read."""
-        if noted.files:
-            self._frames += len(noted.files)
-            self._last = max(self._last, noted.times[-1])
-            for file, frame, at in zip(noted.files, noted.frames, noted.times, strict=True):
-                self.ledger.hear(self._by_file[file], frame, at)
+        self._frames += found.texts
+        self._last = max(self._last, found.last)
+        if found.noted:
+            self.ledger.hear_all(found.noted)
 
     def _say(self, tab: Tab, data: bytes) -> None:
         assert tab.socket is not None
@@ -309,7 +310,8 @@ class Browser:
             else:
                 raise BenchError(f"the server sent {frame!r}")
         if tab.socket is not None:
-            self._reader.be_quick(tab.socket.fileno(), tab.stage == WELCOMED and not tab.rest)
+            quick = tab.stage == WELCOMED and not tab.rest
+            self._reader.read_for(tab.socket.fileno(), tab.watcher if quick else ALL_LEFT)
 
     def _hear(self, tab: Tab, frame: bytes, now: float) -> None:
         self._frames += 1
@@ -317,7 +319,7 @@ class Browser:
         if tab.stage == GREETED:
             self._welcome(tab, now)
         if b'"resume"' in frame:
-            tab.resume = self.ledger.resume(frame)  # the newest is the one to come back with
+            tab.resume = frame  # the newest is the one to come back with
         self.ledger.hear(tab, frame, now)
 
     def _welcome(self, tab: Tab, now: float) -> None:
@@ -367,8 +369,9 @@ class Browser:
             self._open -= 1
         else:
             self._under_way -= 1
-        self._reader.be_quick(tab.socket.fileno(), False)
-        del self._by_file[tab.socket.fileno()]
+        file = tab.socket.fileno()
+        self._reader.read_for(file, UNREAD)
+        del self._by_file[file]
         tab.socket.close()
         tab.shut()
 

@@ -64,6 +64,47 @@ def test_who_was_online_at_the_beginning_goes_first(ledger: Ledger, tab: Any) ->
     assert ledger.places_offline([tab]) == 2
 
 
+def test_a_frame_is_looked_at_as_the_tab_did_when_it_came(ledger: Ledger, tab: Any) -> None:
+    ledger.begin([tab])
+    ledger.hear(tab, statuses(u7="online"), 1)
+    tab.view = View(places={"9": 0, "7": 1}, numbers=[90, 71])
+    ledger.opened(tab)
+    ledger.hear(tab, statuses(u7="offline"), 2)
+    assert seen(ledger) == [(change(70, 1), 1), (change(71, 2), 2)]
+
+
+def test_a_tab_that_comes_back_knows_what_it_was_told(ledger: Ledger, tab: Any) -> None:
+    ledger.begin([tab])
+    ledger.hear(tab, statuses(u7="online"), 1)
+    ledger.opened(tab)
+    ledger.hear(tab, statuses(u7="online", u8="offline"), 2)
+    assert seen(ledger) == [(change(70, 1), 1), (change(80, 2), 2)]
+
+
+def test_as_many_frames_are_looked_at_as_may_be_in_their_order(ledger: Ledger, tab: Any) -> None:
+    ledger.begin([tab])
+    frames = [statuses(u7=status) for status in ("online", "offline", "online", "offline")]
+    ledger.hear_all([(at, tab.watcher, frame) for at, frame in enumerate(frames[:3], 1)])
+    ledger.hear(tab, frames[3], 4)
+    behind = [ledger.behind]
+    for most in (2, 1, 100):
+        ledger.catch_up(most)
+        behind.append(ledger.behind)
+    assert behind == [4, 2, 1, 0]
+    assert seen(ledger) == [(change(70, turn), turn) for turn in (1, 2, 3, 4)]
+
+
+def test_what_comes_to_a_tab_after_all_is_forgotten_is_dropped(ledger: Ledger, tab: Any) -> None:
+    forgotten = tab.watcher
+    ledger.rest([tab])
+    ledger.hear_all([(1, forgotten, statuses(u7="online"))])
+    ledger.hear(tab, statuses(u7="online"), 1)
+    assert ledger.behind == 0
+    ledger.opened(tab)
+    ledger.hear_all([(2, forgotten, statuses(u7="online"))])
+    assert ledger.begin([tab]) == 2
+
+
 def test_a_user_of_whom_nothing_was_told_is_missed(ledger: Ledger) -> None:
     tab = SimpleNamespace(number=1, view=View(places={"7": 0}, numbers=[70]), sight=None)
     ledger.opened(tab)
@@ -104,9 +145,9 @@ def test_a_page_is_true_since_it_came_to_be_and_stayed_so(ledger: Ledger) -> Non
         ledger.opened(tab)
         ledger.hear(tab, whole, 1.0)
     ledger.hear(tabs[0], frame(page={"drop": ["2"]}), 2.0)
-    ledger.hear(tabs[0], whole, 3.0)
-    ledger.hear(tabs[0], frame(online=2), 4.0)
+    ledger.hear_all([(3.0, tabs[0].watcher, whole), (4.0, tabs[0].watcher, frame(online=2))])
     ledger.hear(tabs[1], frame(online=3), 2.0)
+    assert ledger.behind == 0
     assert ledger.truths(tabs, ["1", "2"], 2) == [3.0, None]
 
 

@@ -12,22 +12,34 @@ from typing import Any
 
 import pytest
 
-from bench.reader import READ, Found, PlainReader, QuickReader, compiled_reader, events
+from bench.reader import (
+    ALL_LEFT,
+    NOBODY,
+    READ,
+    UNREAD,
+    Found,
+    PlainReader,
+    QuickReader,
+    compiled_reader,
+    events,
+)
 from bench.reader import reader as reader_of
 
 from .test_tabs import text
+
+WATCHER = 70_000
 
 
 class Pair:
     """Two ends of a connection, the first of which a reader looks at."""
 
-    def __init__(self, poll: select.epoll, reader: Any) -> None:
+    def __init__(self, poll: select.epoll, reader: Any, whose: int = WATCHER) -> None:
         self.near, self.far = socket.socketpair()
         self.near.setblocking(False)
         self.far.settimeout(20)
         poll.register(self.near, events())
         self.file = self.near.fileno()
-        reader.be_quick(self.file, True)
+        reader.read_for(self.file, whose)
 
     def close(self) -> None:
         self.near.close()
@@ -64,34 +76,69 @@ def look(reader: QuickReader) -> Found:
     return reader.look(0)
 
 
+def noted(found: Found) -> list[bytes]:
+    return [frame for _, _, frame in found.noted]
+
+
 @pytest.mark.parametrize("payload", [b"", b"{}", b"x" * 125, b"x" * 126, b"x" * 4000])
 def test_whole_texts_are_noted_with_their_time(reader: QuickReader, pair: Pair, payload: bytes) -> None:
     before, read = time.monotonic(), reader.received
     pair.far.send(text(payload))
     found = look(reader)
     assert (found.ready, found.left) == ([], [])
-    assert list(found.noted.files) == [pair.file]
-    assert list(found.noted.frames) == [text(payload)]
-    assert before <= found.noted.times[0] <= time.monotonic()
+    [(at, whose, frame)] = found.noted
+    assert (whose, frame) == (WATCHER, text(payload))
+    assert before <= at <= time.monotonic()
+    assert (found.texts, found.last) == (1, at)
     assert reader.received - read == len(text(payload))
 
 
 def test_texts_of_all_sockets_are_noted_in_their_order(poll: select.epoll, reader: QuickReader) -> None:
-    pairs = [Pair(poll, reader) for _ in range(3)]
-    for number, pair in enumerate(pairs):
-        pair.far.send(text(b"%d" % number) + text(b"%d again" % number))
-    noted = look(reader).noted
-    for number, pair in enumerate(pairs):
-        heard = [frame for file, frame in zip(noted.files, noted.frames, strict=True) if file == pair.file]
+    pairs = [Pair(poll, reader, whose) for whose in (1, 2, 3)]
+    for whose, pair in enumerate(pairs, 1):
+        pair.far.send(text(b"%d" % whose) + text(b"%d again" % whose))
+    found = look(reader)
+    assert found.texts == len(found.noted) == 6
+    for number, pair in enumerate(pairs, 1):
+        heard = [frame for _, whose, frame in found.noted if whose == number]
         assert heard == [text(b"%d" % number), text(b"%d again" % number)]
         pair.close()
+
+
+def test_what_was_noted_stays_whatever_comes_to_the_file_later(reader: QuickReader, pair: Pair) -> None:
+    pair.far.send(text(b"a"))
+    before = look(reader).noted
+    reader.read_for(pair.file, WATCHER + 1)
+    pair.far.send(text(b"b"))
+    after = look(reader).noted
+    assert [each[1:] for each in before] == [(WATCHER, text(b"a"))]
+    assert [each[1:] for each in after] == [(WATCHER + 1, text(b"b"))]
+
+
+def test_texts_that_nobody_looks_at_are_counted_and_not_kept(reader: QuickReader, pair: Pair) -> None:
+    reader.read_for(pair.file, NOBODY)
+    before = time.monotonic()
+    pair.far.send(text(b"a") + text(b"b") + b"\x88\x00")
+    found = look(reader)
+    assert (len(found.noted), found.texts) == (0, 2)
+    assert before <= found.last <= time.monotonic()
+    assert [each.data for each in found.left] == [b"\x88\x00"]
+    assert look(reader).texts == 0
+
+
+def test_of_a_socket_of_which_all_is_left_nothing_is_noted(reader: QuickReader, pair: Pair) -> None:
+    reader.read_for(pair.file, ALL_LEFT)
+    pair.far.send(text(b"a") + text(b"b"))
+    found = look(reader)
+    assert (len(found.noted), found.texts) == (0, 0)
+    assert [(each.file, each.data) for each in found.left] == [(pair.file, text(b"a") + text(b"b"))]
 
 
 def test_pings_are_answered_also_amid_texts(reader: QuickReader, pair: Pair) -> None:
     before = reader.sent
     pair.far.send(text(b"a") + b"\x89\x02hi" + text(b"b") + b"\x89\x00")
     found = look(reader)
-    assert list(found.noted.frames) == [text(b"a"), text(b"b")]
+    assert noted(found) == [text(b"a"), text(b"b")]
     assert not found.left
     assert pair.far.recv(100) == b"\x8a\x82\0\0\0\0hi" + b"\x8a\x80\0\0\0\0"
     assert reader.sent - before == 14
@@ -116,14 +163,14 @@ def test_what_needs_a_thought_is_left_with_all_that_follows(
 ) -> None:
     pair.far.send(text(b"a") + left + text(b"b"))
     found = look(reader)
-    assert list(found.noted.frames) == [text(b"a")]
+    assert noted(found) == [text(b"a")]
     assert [(each.file, each.data) for each in found.left] == [(pair.file, left + text(b"b"))]
 
 
 def test_more_than_is_read_at_once_is_left_whole(reader: QuickReader, pair: Pair) -> None:
     pair.far.send(text(b"a") + text(b"x" * READ))
     found = look(reader)
-    assert not found.noted.files
+    assert not noted(found)
     assert found.left[0].data == (text(b"a") + text(b"x" * READ))[:READ]
 
 
@@ -165,8 +212,8 @@ def test_a_ping_that_cannot_be_answered_is_a_broken_connection(reader: QuickRead
     assert [(each.file, each.data) for each in look(reader).left] == [(pair.file, None)]
 
 
-def test_of_a_socket_that_is_not_quick_nothing_is_read(reader: QuickReader, pair: Pair) -> None:
-    reader.be_quick(pair.file, False)
+def test_of_a_socket_that_is_not_to_be_read_nothing_is(reader: QuickReader, pair: Pair) -> None:
+    reader.read_for(pair.file, UNREAD)
     pair.far.send(text(b"a"))
     assert look(reader) == Found([pair.file], [])
     assert pair.near.recv(100) == text(b"a")

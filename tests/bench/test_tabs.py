@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Thread
@@ -16,8 +16,8 @@ import bench.load
 from bench.accounts import Account
 from bench.load import Load, loading
 from bench.processes import BenchError
-from bench.reader import QuickReader, compiled_reader
-from bench.sights import View, change
+from bench.reader import NOBODY, QuickReader, compiled_reader
+from bench.sights import Ledger, View, change
 from bench.tabs import Browser
 from tests.polling import until
 from whosonline.hub.connection import frame
@@ -157,31 +157,83 @@ def test_what_an_open_tab_is_told_is_seen(
         assert stats.received == len(WELCOME + b"".join(statuses) + statuses[0]) + 10
 
 
-def test_what_comes_to_an_open_tab_is_read_in_c(sites: list[Site], tmp_path: Path) -> None:
-    library = compiled_reader(tmp_path)
+@contextmanager
+def living(site: Site, folder: Path, people: int = 1) -> Iterator[tuple[Browser, Callable[..., Any]]]:
+    """Let tabs live in a thread; return them, and what asks them for something."""
+    library = compiled_reader(folder)
     if library is None:
         pytest.skip("there is no compiler")
-    site = begin(sites, WELCOME)
-    browser = Browser({0: Account("1", "sessionid=abc")}, [site.port], 1, "127.0.0.2", library)
+    accounts = {number: Account(str(number), "sessionid=abc") for number in range(people)}
+    browser = Browser(accounts, [site.port], 1, "127.0.0.2", library)
     ours, its_own = Pipe()
 
     def live() -> None:
         with suppress(EOFError):
             browser.serve(its_own)
 
+    def ask(name: str, *arguments: Any) -> Any:
+        ours.send((name, arguments))
+        return ours.recv()
+
     thread = Thread(target=live)
     thread.start()
-    ours.send(("open", ([(0.0, 0)],)))
-    assert ours.recv() is None
-    assert isinstance(browser._reader, QuickReader)
-    quick = browser._reader._quick
-    until(lambda: any(quick), 20)
-    site.open[0].send(text(b"{}") + b"\x88\x02" + (4401).to_bytes(2, "big"))
-    until(lambda: browser.stats().closed, 20)
-    ours.close()
-    thread.join(20)
-    assert browser._reader.received == 8
+    try:
+        yield browser, ask
+    finally:
+        ours.close()
+        thread.join(20)
+
+
+def close_with(code: int) -> bytes:
+    return b"\x88\x02" + code.to_bytes(2, "big")
+
+
+def test_what_comes_to_a_tab_is_read_in_c(sites: list[Site], tmp_path: Path) -> None:
+    site = begin(sites, WELCOME)
+    with living(site, tmp_path) as (browser, ask):
+        ask("open", [(0.0, 0)])
+        assert isinstance(browser._reader, QuickReader)
+        whose = browser._reader._whose
+        until(lambda: NOBODY in whose, 20)
+        site.open[0].send(text(b"{}") + close_with(4401))
+        until(lambda: browser.stats().closed, 20)
+        assert not any(whose)
+    assert (browser._reader.received, browser._received) == (len(WELCOME) + 8, 0)
     assert browser.stats().frames == 2
+
+
+def test_what_a_tab_was_told_is_not_taken_for_what_the_next_with_its_file_was(
+    sites: list[Site], tmp_path: Path
+) -> None:
+    site = begin(sites, WELCOME, WELCOME)
+    with living(site, tmp_path, people=2) as (browser, ask):
+        ledger = browser.ledger
+        ledger.catch_up = lambda most=None: None if most else Ledger.catch_up(ledger)  # type: ignore[method-assign]
+        ask("look", [View(places={"7": 0}, numbers=[number]) for number in (70, 71)], {0: 0, 1: 1})
+        files = []
+        for number in (0, 1):
+            ask("open", [(0.0, number)])
+            until(lambda: browser.stats().open, 20)
+            files.append(list(browser._by_file))
+            if number == 0:
+                ask("ledger_call", "begin", False)
+            for status in (b"offline", b"online"):
+                site.open[number].send(text(b'{"users":{"7":{"status":"%s"}}}' % status))
+            site.open[number].send(close_with(4401))
+            until(lambda: not browser.stats().open, 20)
+        assert files[0] == files[1]
+        assert ledger.behind == 2 + 3  # the second welcome too
+        changes = list(ask("ledger_call", "harvest").changes)
+    assert changes == [change(70, 1), change(71, 1)]
+
+
+def test_a_tab_that_finds_nobody_who_listens_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = int(listener.getsockname()[1])
+    with loading([Account("1", "sessionid=abc")], [port]) as load:
+        load.open([0], 1)
+        stats = load.wait_until("refused", lambda stats: bool(stats.refused), 20)
+    assert (stats.refused, stats.open, stats.under_way) == ({"closed with 1006": 1}, 0, 0)
 
 
 def test_a_tab_that_breaks_off_resets_its_connection(sites: list[Site]) -> None:

@@ -92,8 +92,11 @@ def test_a_count_goes_along_with_what_is_new_and_is_left_for_the_others(scene: S
     scene.views.watch_users(watching, frozenset({"ann"}))
     scene.views.tell_count(1)
     scene.change("ann")
+    assert scene.views.untold() == 2
     assert scene.published() == [(Update(1, users={"ann": UserState(ONLINE)}), [watching])]
+    assert scene.views.untold() == 1
     assert scene.counted() == [idle]
+    assert scene.views.untold() == 0
     scene.change("ann", AWAY)
     assert scene.published() == [(Update(users={"ann": UserState(AWAY)}), [watching])]
 

@@ -25,6 +25,13 @@ from whosonline.testing.clock import TURNS, settle
 from .conftest import Tab, World
 
 
+@pytest.fixture(autouse=True)
+def no_rides_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a few connections told the count as many are, but at once."""
+    monkeypatch.setattr(fanout, "FEW", 0)
+    monkeypatch.setattr(fanout, "RIDE", 0.0)
+
+
 def each_look_takes(seconds: float, work: float) -> Any:
     """Return a clock, and one of the processor, which go on by so much whenever they are looked at."""
     return SimpleNamespace(
@@ -258,6 +265,36 @@ async def test_a_change_takes_the_count_along(world: World, monkeypatch):
     told[untold] = [count]
     for user, tab in tabs.items():
         assert [message["online"] for message in (*told[user], *tab.take("update"))] == [4, 5]
+
+
+async def test_many_wait_for_changes_that_take_the_count_along(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "FEW", 2)
+    monkeypatch.setattr(fanout, "RIDE", 0.125)
+    _, (bob, *others) = await quiet_tabs(world, 3)
+    await bob.say('{"type":"watch","users":["friend"]}')
+    bob.take()
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    await world.clock.advance(0.25)
+    world.sync.touch("friend", Profile("friend", "Friend"), "s", 1000)
+    await world.clock.advance(0.0625)
+    # The count as it was when it began to be told; the next will have this in it.
+    assert bob.take() == [{"type": "update", "online": 4, "users": {"friend": {"status": "online"}}}]
+    assert [tab.take() for tab in others] == [[], []]
+    await world.clock.advance(0.0625)
+    assert [tab.take() for tab in others] == [[{"type": "update", "online": 4}]] * 2
+    assert bob.take() == []
+    await world.clock.advance(2)
+    assert [tab.take() for tab in (bob, *others)] == [[{"type": "update", "online": 5}]] * 3
+
+
+async def test_a_few_are_told_the_count_at_once_and_without_rests(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "FEW", 3)
+    monkeypatch.setattr(fanout, "RIDE", 0.125)
+    _, tabs = await quiet_tabs(world, 3)
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    await settle()
+    assert [tab.take() for tab in tabs] == [[{"type": "update", "online": 4}]] * 3
 
 
 async def amid_a_count(world: World, monkeypatch) -> tuple[Hub, list[Tab], dict[str, Any]]:

@@ -272,6 +272,10 @@ class Views:
         self._count = online
         self._uncounted = set(self._views.values())
 
+    def untold(self) -> int:
+        """Return how many are still to be told the count."""
+        return sum(len(view.watchers) for view in self._uncounted)
+
     def tell_no_count(self) -> None:
         """Tell the count to nobody more."""
         self._uncounted.clear()

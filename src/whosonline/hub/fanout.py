@@ -48,9 +48,16 @@ tell the less the more there is to tell."""
 UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""
 
+FEW = 1_000
+"""Connections that are told the count alone at once: some 15 ms of the processor."""
+
+RIDE = 0.0001
+"""Seconds for each connection to be told the count, where there are more, in which it goes along with changes
+only: whoever is told of one needs no frame of its own..."""
+
 COUNT_REST = 20
-"""After frames about the count alone the next such frames rest for so many times as long as those took of the
-processor..."""
+"""...and after that, when frames about the count alone have gone out, the next such frames rest for so many
+times as long as those took of the processor..."""
 
 LONGEST_COUNT_REST = 1.0
 """...but for no more seconds than these: what took longer was not the frames."""
@@ -238,7 +245,7 @@ class Fanout:
             yield from count.steps
             self._end_count(count)
         elif count is not None:
-            asyncio.get_running_loop().call_soon(self._go_on, count)
+            self._tell_alone(count)
         # Last: that all is well is true of who has the statuses, and the count.
         if all_well:
             yield from self._tell_state()
@@ -259,6 +266,12 @@ class Fanout:
             if not self._absent(connection) and self._told_otherwise.pop(connection, None) is not None:
                 connection.offer(encoded, Kind.UPDATE)
                 yield
+
+    def _tell_alone(self, count: _Sending) -> None:
+        """Tell the count to those who are not told it along with a change."""
+        untold = self._views.untold()
+        count.rests = untold > FEW
+        self._go_on_after(RIDE * untold if count.rests else 0.0, count)
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None
@@ -346,12 +359,16 @@ class Fanout:
         sending.spent += time.perf_counter() - began
         turn = time.thread_time() - worked
         sending.worked += turn
-        if sending is self._counting:
+        if sending.rests:
             sending.rest = min(COUNT_REST * turn, LONGEST_COUNT_REST)
         if done:
             sending.end(sending)
-        elif sending.rest:
-            self._clock.call_at(self._clock.time() + sending.rest, lambda: self._go_on(sending))
+        else:
+            self._go_on_after(sending.rest, sending)
+
+    def _go_on_after(self, seconds: float, sending: _Sending) -> None:
+        if seconds:
+            self._clock.call_at(self._clock.time() + seconds, lambda: self._go_on(sending))
         else:
             asyncio.get_running_loop().call_soon(self._go_on, sending)
 
@@ -368,8 +385,10 @@ class _Sending:
     """Seconds so far."""
     worked: float = 0.0
     """Seconds of the processor."""
+    rests: bool = False
+    """Whether it rests after each turn..."""
     rest: float = 0.0
-    """Seconds until it goes on after a turn."""
+    """...and for how many seconds after the last."""
     failed: bool = False
 
 

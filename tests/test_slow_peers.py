@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from bench.people import Person
-from whosonline.http_protocol import impatient_http
+from whosonline.door import door
 
 from .serving import Server
 from .test_socket import hear
@@ -129,7 +129,7 @@ async def test_an_application_that_takes_its_time_to_read_a_body_has_it():
     config = uvicorn.Config(slow)
     config.load()
     size = 1_000_000
-    loop, impatient = asyncio.get_running_loop(), impatient_http(TIMEOUT / 10)
+    loop, impatient = asyncio.get_running_loop(), door(TIMEOUT / 10)
     listening = await loop.create_server(lambda: impatient(config, ServerState(), {}), "127.0.0.1", 0)
     async with listening:
         reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())

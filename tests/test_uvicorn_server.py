@@ -14,7 +14,8 @@ import pytest
 import uvicorn
 
 from whosonline import uvicorn_server
-from whosonline.http_protocol import impatient_http
+from whosonline.door import door
+from whosonline.http_protocol import ImpatientHttp
 from whosonline.hub.gathering import GATHER, Gathering
 from whosonline.testing.clock import ManualClock, settle
 from whosonline.uvicorn_server import FAREWELL, KNOWN_WITHIN, SENT_AWAY, Server
@@ -110,12 +111,12 @@ async def test_what_a_server_holds_is_kept_in_huge_pages_if_that_is_wanted(liste
 async def test_one_that_ends_waits_for_the_handshakes_that_it_gathers(listener, monkeypatch):
     clock, hub = ManualClock(), Hub()
 
-    class Http(impatient_http(20)):  # type: ignore[misc]
+    class ItsDoor(door(20)):  # type: ignore[misc]
         handshakes = Gathering(clock)
 
-    server, _ = await begin(hub, listener, monkeypatch, http=Http)
+    server, _ = await begin(hub, listener, monkeypatch, http=ItsDoor)
     hub.go_on.set()
-    Http.handshakes.wait(lambda: None)
+    ItsDoor.handshakes.wait(lambda: None)
     sending_away = asyncio.create_task(server._send_away())
     await settle()
     assert not sending_away.done()
@@ -153,18 +154,20 @@ async def test_one_that_is_replaced_hears_nobody_new_sends_its_sockets_away_bit_
     await asyncio.gather(*server._tasks)
     hub.go_on.clear()
     hub._fails = fails
-    kept: Any = server._create_protocol()  # a connection that a proxy keeps for its next request
-    early: Any = server._create_protocol()  # one whose first is still to come
-    for each in (kept, early):
-        each.connection_made(Transport())
+    config, state = server.config, server.server_state
+    kept = ImpatientHttp(config, state, {})  # a connection that a proxy keeps for its next request
     kept.cycle = SimpleNamespace(response_complete=True)
+    begun = ImpatientHttp(config, state, {})  # one whose first is here in part
+    early: Any = server._create_protocol()  # one that has said nothing yet
+    for each in (kept, begun, early):
+        each.connection_made(Transport())
     monkeypatch.setattr(signal, "raise_signal", ended.append)
     asyncio.get_running_loop().call_soon(server._begin, server._give_way, server._end)
     while len(hub.asked) < 2:
         await asyncio.sleep(0)
     assert hub.asked[-1] == ("send away", SENT_AWAY)
     assert listener.fileno() == -1
-    assert (kept.transport.closed, early.transport.closed) == (True, False)
+    assert [each.transport.closed for each in (kept, begun, early)] == [True, False, False]
     assert fails or not ended
     hub.go_on.set()
     await asyncio.gather(*server._tasks)

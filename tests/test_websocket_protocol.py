@@ -21,11 +21,13 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+from websockets.utils import apply_mask
 
 from bench.people import Person
-from whosonline import http_protocol, websocket_protocol
+from whosonline import websocket_protocol
+from whosonline.door import Door, door
 from whosonline.handshake import read_handshake
-from whosonline.http_protocol import ImpatientHttp, impatient_http
+from whosonline.http_protocol import ImpatientHttp
 from whosonline.hub.connection import EXTENSION, frame
 from whosonline.testing.clock import ManualClock
 from whosonline.websocket_protocol import HELD_UP, LOSE_AT_ONCE, RIDES, FramesProtocol, for_a_server, protocol
@@ -143,15 +145,17 @@ FIREFOX = (
 )
 
 
-def begun(data: bytes, application: Application, **configured: Any) -> Any:
-    """Return the socket of who has sent a handshake, on a transport that notes what is written."""
+def begun(*data: bytes, application: Application, **configured: Any) -> Any:
+    """Return the socket of who has sent a handshake last, on a transport that notes what is written."""
     options = {"ws": for_a_server(), "ws_per_message_deflate": False, "log_config": None} | configured
     config = uvicorn.Config(application, **options)
     config.load()
     transport = websocket_protocol._Transport()
-    http = impatient_http(20.0)(config, ServerState(), {})
-    http.connection_made(transport)
-    http.data_received(data)
+    first = door(20.0)(config, ServerState(), {})
+    first.connection_made(transport)
+    transport.protocol = first
+    for each in data:
+        transport.protocol.data_received(each)
     return vars(transport).pop("protocol")
 
 
@@ -175,7 +179,7 @@ async def answered(
             frames["settle"]()
         await send({"type": "websocket.send", "text": (await receive())["text"]})
 
-    socket = begun(data, application, **configured)
+    socket = begun(data, application=application, **configured)
     transport = socket.transport
     if accepts:
         socket.data_received(b"\x81\x82\0\0\0\0hi")
@@ -190,7 +194,7 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
     monkeypatch: pytest.MonkeyPatch, left_to_websockets: bool
 ) -> None:
     if left_to_websockets:
-        monkeypatch.setattr(http_protocol, "read_handshake", lambda *request: None)
+        monkeypatch.setattr(websocket_protocol, "read_handshake", lambda *request: None)
     else:
         monkeypatch.setattr(Request, "parse", None)
     written, (scope,) = await answered(FIREFOX)
@@ -204,6 +208,39 @@ async def test_a_handshake_as_browsers_send_it_is_answered_as_websockets_does(
     assert scope["subprotocols"] == ["whosonline.v1", "b"]
     assert (b"user-agent", b"Mozilla") in scope["headers"]
     assert len(scope["headers"]) == 10
+
+
+async def test_so_is_one_that_comes_in_parts_or_on_a_connection_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Request, "parse", None)
+    scopes: list[dict[str, Any]] = []
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        scopes.append(dict(scope))
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+        else:
+            await send({"type": "websocket.accept"})
+
+    parts = [FIREFOX[start : start + 100] for start in range(0, len(FIREFOX), 100)]
+    await asyncio.gather(*begun(*parts, application=application).tasks)
+    first = door(20.0)
+    config = uvicorn.Config(application, ws=for_a_server(), ws_per_message_deflate=False, log_config=None)
+    config.load()
+    transport = websocket_protocol._Transport()
+    transport.protocol = first(config, ServerState(), {})
+    transport.protocol.connection_made(transport)
+    transport.protocol.data_received(b"GET / HTTP/1.1\r\nHost: site.test\r\n\r\n")
+    await asyncio.gather(*transport.protocol.tasks)
+    transport.protocol.data_received(FIREFOX)
+    await asyncio.gather(*transport.protocol.tasks)
+    assert [scope["type"] for scope in scopes] == ["websocket", "http", "websocket"]
+    in_parts, _, later = scopes
+    for name in ("path", "query_string", "subprotocols"):
+        assert in_parts[name] == later[name]
+    assert sorted(later["headers"]) == sorted(in_parts["headers"])
 
 
 async def test_blanks_around_a_header_are_none_of_it() -> None:
@@ -224,68 +261,107 @@ async def test_a_header_of_the_application_s_that_would_be_more_than_one_is_not_
 async def test_what_is_served_another_way_is_left_to_websockets(
     monkeypatch: pytest.MonkeyPatch, configured: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(http_protocol, "read_handshake", None)
+    monkeypatch.setattr(websocket_protocol, "read_handshake", None)
     written, _ = await answered(FIREFOX, **configured)
     assert written.startswith(b"HTTP/1.1 101 ")
 
 
 HEADERS = {
-    b"host": b"site.test",
-    b"user-agent": b"Mozilla",
-    b"sec-websocket-version": b"13",
-    b"sec-websocket-protocol": b"whosonline.v1, b",
-    b"sec-websocket-key": b"dGhlIHNhbXBsZSBub25jZQ==",
-    b"connection": b"Upgrade",
-    b"upgrade": b"websocket",
+    b"Host": b"site.test",
+    b"User-Agent": b"Mozilla",
+    b"Sec-WebSocket-Version": b"13",
+    b"Sec-WebSocket-Protocol": b"whosonline.v1, b",
+    b"Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
+    b"Connection": b"keep-alive, Upgrade",
+    b"Upgrade": b"websocket",
 }
 
 
+def request(headers: dict[bytes, bytes], *more: bytes, line: bytes = b"GET /users/ HTTP/1.1") -> bytes:
+    lines = [name + b": " + value for name, value in headers.items()]
+    return b"".join(line + b"\r\n" for line in [line, *lines, *more, b""])
+
+
 def test_what_is_no_more_than_a_handshake_is_taken_as_it_is() -> None:
-    assert read_handshake("GET", b"/users/", list(HEADERS.items())) is not None
-    del (least := dict(HEADERS))[b"sec-websocket-protocol"]
-    assert read_handshake("GET", b"/users/", list(least.items())) is not None
+    assert read_handshake(request(HEADERS)) is not None
+    del (least := dict(HEADERS))[b"Sec-WebSocket-Protocol"]
+    assert read_handshake(request(least)) is not None
 
 
 @pytest.mark.parametrize(
     "header",
     [
-        (b"sec-websocket-version", b"12"),
-        (b"sec-websocket-version", b""),
-        (b"sec-websocket-key", b""),
-        (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ"),
-        (b"sec-websocket-key", b"dGhl"),
-        (b"sec-websocket-protocol", b"a b, ("),
-        (b"sec-websocket-protocol", b""),
-        (b"cookie", b"x" * 8200),
+        (b"Sec-WebSocket-Version", b"12"),
+        (b"Sec-WebSocket-Version", b""),
+        (b"Sec-WebSocket-Key", b""),
+        (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ"),
+        (b"Sec-WebSocket-Key", b"dGhl"),
+        (b"Sec-WebSocket-Protocol", b"a b, ("),
+        (b"Sec-WebSocket-Protocol", b""),
+        (b"Upgrade", b"h2c"),
+        (b"Connection", b"keep-alive"),
+        (b"Connection", b"Upgraded"),
+        (b"Cookie", b"x" * 8200),
         (b"x" * 8200, b"y"),
-        (b"user-agent", "Mözilla".encode()),
-        (b"user-agent", b"Mozilla \t"),
-        (b"content-length", b"0"),
-        (b"transfer-encoding", b"chunked"),
+        (b"User-Agent", "Mözilla".encode()),
+        (b"User-Agent", b"Mozilla \t"),
+        (b"User-Agent", b"Moz\rilla"),
+        (b"User-Agent", b"Moz\nilla"),
+        (b"User-Agent", b"Moz\0illa"),
+        (b"Content-Length", b"0"),
+        (b"Transfer-Encoding", b"chunked"),
     ],
 )
 def test_a_handshake_with_anything_else_is_left_to_websockets(header: tuple[bytes, bytes]) -> None:
-    assert read_handshake("GET", b"/users/", list((HEADERS | dict([header])).items())) is None
+    assert read_handshake(request(HEADERS | dict([header]))) is None
+
+
+@pytest.mark.parametrize("name", HEADERS.keys() - {b"Host", b"User-Agent", b"Sec-WebSocket-Protocol"})
+def test_a_handshake_that_lacks_what_makes_it_one_is_left_to_websockets(name: bytes) -> None:
+    assert read_handshake(request({each: HEADERS[each] for each in HEADERS if each != name})) is None
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "headers"),
+    "line",
     [
-        ("POST", b"/users/", []),
-        ("GET", "/üsers/".encode(), []),
-        ("GET", b"/" * 8200, []),
-        ("GET", b"/users/", [(b"host", b"site.test")]),
-        ("GET", b"/users/", [(b"x%d" % number, b"y") for number in range(128)]),
+        b"POST /users/ HTTP/1.1",
+        b"GET /users/ HTTP/1.0",
+        b"GET users HTTP/1.1",
+        b"GET  /users/ HTTP/1.1",
+        b"GET /a b HTTP/1.1",
+        "GET /üsers/ HTTP/1.1".encode(),
+        b"GET /" + b"x" * 8200 + b" HTTP/1.1",
     ],
 )
-def test_a_handshake_that_is_otherwise_odd_is_left_to_websockets(
-    method: str, target: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    assert read_handshake(method, target, [*HEADERS.items(), *headers]) is None
+def test_a_handshake_for_something_odd_is_left_to_websockets(line: bytes) -> None:
+    assert read_handshake(request(HEADERS, line=line)) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [b"Host: site.test"],
+        [b"host: site.test"],
+        [b"X%d: y" % number for number in range(128)],
+        [b" folded: y"],
+        [b"X : y"],
+        [b": y"],
+        [b"X"],
+        [b"", b"and what comes after it"],
+    ],
+    ids=["twice", "twice in another case", "many", "folded", "blank", "no name", "no value", "more"],
+)
+def test_a_handshake_with_odd_lines_is_left_to_websockets(more: list[bytes]) -> None:
+    assert read_handshake(request(HEADERS, *more)) is None
+
+
+def test_part_of_a_handshake_is_none() -> None:
+    assert read_handshake(FIREFOX) is not None
+    assert all(read_handshake(FIREFOX[:end]) is None for end in range(len(FIREFOX)))
 
 
 def parts_of_sockets() -> int:
-    kinds = (ImpatientHttp, HttpRequestParser, FramesProtocol, ServerProtocol)
+    kinds = (Door, ImpatientHttp, HttpRequestParser, FramesProtocol, ServerProtocol)
     return sum(issubclass(type(each), kinds) for each in gc.get_objects())
 
 
@@ -295,7 +371,7 @@ async def test_nothing_of_a_socket_that_has_ended_waits_for_the_collector(
     monkeypatch: pytest.MonkeyPatch, left_to_websockets: bool, accepts: bool
 ) -> None:
     if left_to_websockets:
-        monkeypatch.setattr(http_protocol, "read_handshake", lambda *request: None)
+        monkeypatch.setattr(websocket_protocol, "read_handshake", lambda *request: None)
     gc.collect()
     gc.disable()
     try:
@@ -305,6 +381,86 @@ async def test_nothing_of_a_socket_that_has_ended_waits_for_the_collector(
         assert parts_of_sockets() == before
     finally:
         gc.enable()
+
+
+def masked(first_byte: int, payload: bytes) -> bytes:
+    """Return a client's frame, whose size is written in the shortest way."""
+    size, mask = len(payload), b"\x11\x22\x33\x44"
+    if size < 126:
+        head = bytes([first_byte, 0x80 | size])
+    elif size < 65536:
+        head = bytes([first_byte, 0xFE]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first_byte, 0xFF]) + size.to_bytes(8, "big")
+    return head + mask + apply_mask(payload, mask)
+
+
+SHORT = [masked(0x81, b"x" * size) for size in (0, 1, 125, 126, 300)]
+ODD = {
+    "a long text": masked(0x81, b"x" * 65_536),
+    "a text in which there seem to be others": b"\x81\xfe\x01\x2c\0\0\0\0"
+    + b"\x81\x81\0\0\0\0x" * 42
+    + b"123456",
+    "a text that is too long": masked(0x81, b"x" * 65_535),
+    "a text in a size that could be written shorter": b"\x81\xfe\0\x01\0\0\0\0x",
+    "a text in parts": masked(0x01, b"x") + masked(0x80, b"y"),
+    "a text in parts, and a ping between": masked(0x01, b"x") + masked(0x89, b"?") + masked(0x80, b"y"),
+    "a part of nothing": masked(0x80, b"x"),
+    "a binary message": masked(0x82, b"x"),
+    "a ping": masked(0x89, b"?"),
+    "a pong": masked(0x8A, b"?"),
+    "an end": masked(0x88, b"\x03\xe8"),
+    "no text": masked(0x81, b"\xff"),
+    "a text that is compressed": masked(0xC1, b"x"),
+    "a text that is not masked": b"\x81\x01x",
+}
+
+
+async def heard(pieces: Sequence[bytes], by_websockets: bool) -> tuple[list[dict[str, Any]], bytes]:
+    """Return what the application is told of these pieces, and what is written."""
+    events: list[dict[str, Any]] = []
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while not events or events[-1]["type"] == "websocket.receive":
+            events.append(await receive())
+
+    socket = begun(FIREFOX, application=application, ws_max_size=65_000)
+    assert socket.reads_messages
+    socket.reads_messages = not by_websockets
+    for piece in pieces:
+        await asyncio.sleep(0)
+        socket.data_received(piece)
+    for _ in range(len(pieces) + 20):
+        await asyncio.sleep(0)
+    written = socket.transport.written
+    socket.connection_lost(None)
+    await asyncio.gather(*socket.tasks)
+    return events, written
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("pieces_of", [1, 7, 100, 10**6])
+async def test_messages_are_read_as_websockets_reads_them_whatever_comes_between(
+    odd: bytes, pieces_of: int
+) -> None:
+    pieces = []
+    # What is short is cut as well as what is odd, and each kind of piece begins with something whole.
+    for data in (b"".join(SHORT), odd, b"".join(SHORT)):
+        size = max(pieces_of, len(data) // 1000)
+        pieces += [data[start : start + size] for start in range(0, len(data), size)]
+    expected, written = await heard(pieces, by_websockets=True)
+    assert expected
+    assert (await heard(pieces, by_websockets=False)) == (expected, written)
+    # Of what comes together with something wrong uvicorn tells nothing.
+    assert (await heard([b"".join(pieces)], by_websockets=False)) == (expected, written)
+
+
+async def test_short_messages_that_come_whole_do_without_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ServerProtocol, "receive_data", None)
+    events, _ = await heard([SHORT[1] + SHORT[4], SHORT[3]], by_websockets=False)
+    assert [len(event["text"]) for event in events[:3]] == [1, 300, 126]
 
 
 async def test_what_only_the_handshake_needed_is_let_go_and_what_came_with_it_is_not_lost() -> None:
@@ -448,7 +604,7 @@ async def idle_socket(clock: ManualClock) -> AsyncIterator[ByHand]:
         opened.set()
         await receive()
 
-    socket = begun(FIREFOX, application, ws=for_a_server(ByHand))
+    socket = begun(FIREFOX, application=application, ws=for_a_server(ByHand))
     async with asyncio.timeout(10):
         await opened.wait()
         socket.transport.written = b""
@@ -542,7 +698,13 @@ async def test_a_process_that_was_held_up_looks_once_more_before_it_gives_up_who
 class Closing(websocket_protocol._Transport):
     """A transport that takes nothing when it is closed, as uvloop's."""
 
-    closed = False
+    closed = paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
 
     def write(self, data: Any) -> None:
         assert not self.closed

@@ -1,20 +1,30 @@
-"""A WebSocket's handshake as browsers send it, taken from the HTTP parser that has read it.
+"""A WebSocket's handshake as browsers send it.
 
-uvicorn writes down what its HTTP parser has read, for websockets to read it once more, and to check what no
-browser gets wrong. What is taken over here is no more than a browser's handshake can be; all others are left
-to websockets, which knows what to answer.
+uvicorn has HTTP's parser read it, writes down what that has read, and has websockets read it once more, and
+check what no browser gets wrong. What is taken here is no more than a browser's handshake can be; all others
+are left to those, which know what to answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from websockets.utils import accept_key
 
 ORDINARY = 8_192
-"""Bytes of a handshake, its address and all its headers, that need no second look."""
+"""Bytes of a handshake that need no second look."""
+
+HEAD = re.compile(
+    rb"GET (?P<target>/[!-~]*) HTTP/1\.1\r\n"
+    rb"(?P<headers>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n)+)"
+    rb"\r\n"
+)
+"""A request in ASCII, with each header in a line (RFC 9112)."""
+
+HEADER = re.compile(rb"([^:]+):[\t ]*([^\r]*)\r\n")
+"""One of these."""
 
 MOST = 100
 """Headers that a browser sends at the most."""
@@ -98,31 +108,27 @@ class AnswerHead:
         self._headers.clear()
 
 
-def read_handshake(
-    method: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]
-) -> tuple[Handshake, Answer] | None:
+def read_handshake(request: bytes) -> tuple[Handshake, Answer] | None:
     """Return a handshake as browsers send it, and its answer; None for whatever looks different.
 
     Args:
-        target: Path and query, as they were sent.
-        headers: As HTTP's parser gives them, the names in lower case. That they ask for an upgrade to
-            websocket is known.
+        request: All that a peer has said so far.
     """
-    named = dict(headers)
-    values = b"".join(named.values())
+    if len(request) > ORDINARY or (head := HEAD.fullmatch(request)) is None:
+        return None
+    headers = HEADER.findall(head["headers"])
+    named = {name.lower(): value for name, value in headers}
     key = named.get(b"sec-websocket-key", b"")
     ordinary = (
-        method == "GET"
-        and target.isascii()
-        and values.isascii()
-        and not any(value[-1:].isspace() for value in named.values())  # which HTTP's parser leaves there
-        and len(target) + len(values) + sum(map(len, named)) <= ORDINARY
-        and len(named) == len(headers) <= MOST  # none is there twice
+        len(named) == len(headers) <= MOST  # none is there twice
+        and named.get(b"upgrade", b"").lower() == b"websocket"
+        and b"upgrade" in named.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
         and named.get(b"sec-websocket-version") == b"13"
         and KEY.fullmatch(key)
         and SUBPROTOCOLS.fullmatch(named.get(b"sec-websocket-protocol", b"none"))
         and named.keys().isdisjoint(BODY)
+        and not any(value[-1:].isspace() for value in named.values())  # which would be none of it
     )
     if not ordinary:
         return None
-    return Handshake(target.decode("ascii"), Head(named)), Answer(key.decode("ascii"))
+    return Handshake(head["target"].decode("ascii"), Head(named)), Answer(key.decode("ascii"))

@@ -179,7 +179,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     try:
         import uvicorn
 
-        from .http_protocol import impatient_http
+        from .door import door
     except ImportError:
         raise CannotServe(
             "uvicorn, httptools or websockets is not installed: they come with this package's extra 'serve'"
@@ -189,7 +189,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     policy = get_settings().policy
     config = uvicorn.Config(
         application,
-        http=impatient_http(policy.request_timeout),
+        http=door(policy.request_timeout),
         ws=protocol(),
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,

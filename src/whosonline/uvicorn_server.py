@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 
 from .acceptor import Acceptor
+from .http_protocol import ImpatientHttp
 from .huge_pages import HugePages
 from .workers import REPLACED
 
@@ -130,10 +131,9 @@ class Server(uvicorn.Server):
         """Let another take all sockets over."""
         await asyncio.shield(self._accept_no_more())  # those who are being accepted are nobody else's
         await asyncio.sleep(SETTLE)
-        kind: Any = self.config.http_protocol_class
         for connection in list(self.server_state.connections):
             # Else a proxy that keeps it brings further requests here. Of others the first is still to come.
-            if isinstance(connection, kind) and connection.cycle is not None:
+            if isinstance(connection, ImpatientHttp) and connection.cycle is not None:
                 connection.shutdown()
         if runtime := _runtime():
             await runtime.send_away(SENT_AWAY)
@@ -150,9 +150,9 @@ class Server(uvicorn.Server):
         # uvicorn hangs up without waiting for an answer. If something of the peer's is unread by then, or
         # on its way, the kernel resets the connection, and the peer may never read why it ended.
         deadline = time.monotonic() + FAREWELL
-        http: Any = self.config.http_protocol_class
+        door: Any = self.config.http_protocol_class
         while time.monotonic() < deadline:
-            if not (self._sockets() or http.door.crowded or http.handshakes.crowded):
+            if not (self._sockets() or door.turns.crowded or door.handshakes.crowded):
                 return
             if runtime := _runtime():
                 await runtime.send_away()  # again: some were on their way in

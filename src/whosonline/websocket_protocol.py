@@ -14,12 +14,12 @@ scope's extensions:
     Writes the bytes of a whole frame now, if the peer has taken all that was written before and the socket is
     open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
 
-Beside that it takes a handshake as browsers send it from HTTP's parser, which has just read it; all others
+Beside that it takes a handshake as browsers send it from the door, which has just read it; all others
 are left to websockets. It pings in fewer steps, by one timer for all, since that is most of what an idle site
 does, and along with a frame where one goes out shortly before; gives no peer up whose answer it has not read
-yet; and takes the loss of many peers in turns.
+yet; and takes the loss of many peers in turns. Short messages, which is what clients send, it reads itself.
 
-This leans on what uvicorn does not promise. So it stands here and in ``http_protocol.py`` alone;
+This leans on what uvicorn does not promise. So it stands here, in ``door.py`` and ``http_protocol.py`` alone;
 :func:`protocol` tries it out before a server begins, and falls back to uvicorn's own sockets;
 ``tests/test_websocket_protocol.py`` fails when an upgrade breaks it.
 """
@@ -37,12 +37,18 @@ from typing import Any, ClassVar
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.protocol import OPEN, Protocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol
 
-from .handshake import Answer, Handshake
+from .handshake import Answer, Handshake, read_handshake
 from .hub.connection import EXTENSION, frame
 from .hub.deadlines import Deadlines
 from .hub.turns import Turns
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where it was installed without its part in C
+    from websockets.utils import apply_mask
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +85,8 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     """By the loop's clock; of the one under way, or else of the next."""
     ping_may_ride = False
     """Whether the next frame takes the next ping along."""
+    reads_messages = False
+    """Whether all since the handshake was short messages, so that what comes next begins a frame."""
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -116,19 +124,31 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         # Most of what an idle site receives. Whatever the parser waits for, these bytes can be nothing else:
         # they hold the random number of the ping that is under way.
         if len(data) == 10 and data[:2] == b"\x8a\x84" and self.pending_ping_payload is not None:
-            payload = _unmasked(data[2:6], data[6:])
+            payload = apply_mask(data[6:], data[2:6])
             if payload == self.pending_ping_payload:
                 self.take_answer()
                 return
+        if self.reads_messages:
+            data = self.take_messages(data)
+            if not data:
+                return
+            # What comes now is websockets' to read, and with it all that follows: it alone knows where the
+            # next frame begins.
+            self.reads_messages = False
         super().data_received(data)
         if not self.handshake_initiated and self.conn.handshake_exc is not None:
             self.transport.close()  # websockets has no answer to it, and reads nothing more
 
-    def take_over(self, http: Any, request: Handshake, answer: Answer) -> None:
-        """Begin with a connection of HTTP's protocol, and a handshake that it has read."""
-        self.connections.add(self)
-        self.transport, self.server, self.client = http.transport, http.server, http.client
-        self.scheme = "wss" if http.scheme == "https" else "ws"
+    def take_messages(self, data: bytes) -> bytes:
+        """Take the whole short messages at the beginning of what has come; return the rest."""
+        while (found := _message(data)) is not None and len(found[0]) <= self.config.ws_max_size:
+            text, data = found
+            self.handle_text(Frame(Opcode.TEXT, text))
+        return data
+
+    def take_over(self, transport: Any, request: Handshake, answer: Answer) -> None:
+        """Begin with a connection, and a handshake that has been read."""
+        self.connection_made(transport)
         # What waits for a request is done with it; from here on there are frames.
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)
@@ -137,6 +157,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             self.handle_connect(request)
         finally:
             del vars(self.conn)["accept"]
+        self.reads_messages = True
 
     def shutdown(self) -> None:
         if not self.disconnected:  # one that is lost and waits for its turn takes no farewell
@@ -178,7 +199,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             self.wait_until(self.ping_due)
 
     def send_keepalive_ping(self) -> None:
-        if self.conn.state is OPEN and not self.close_sent and not self.transport.is_closing():
+        if not self.close_sent and not self.transport.is_closing():
             self.transport.write(self.begin_ping())
 
     def begin_ping(self) -> bytes:
@@ -208,15 +229,34 @@ class FramesProtocol(WebSocketsSansIOProtocol):
             super().keepalive_timeout()
 
     def write(self, data: bytes) -> bool:
-        if not self.writable.open or self.conn.state is not OPEN or self.transport.is_closing():
+        if not self.writable.open or self.close_sent or self.transport.is_closing():
             return False
         self.transport.write(self.begin_ping() + data if self.ping_may_ride else data)
         return True
 
 
-def _unmasked(mask: bytes, payload: bytes) -> bytes:
-    """Return four bytes as they were before a client masked them (RFC 6455, 5.3)."""
-    return (int.from_bytes(mask, "big") ^ int.from_bytes(payload, "big")).to_bytes(4, "big")
+def handshake_for(config: Any, request: bytes) -> tuple[Handshake, Answer] | None:
+    """Return what a server's sockets take as it is; None where uvicorn and websockets are to read it."""
+    kind = config.ws_protocol_class
+    if kind is None or not issubclass(kind, FramesProtocol) or config.ws_per_message_deflate:
+        return None
+    return read_handshake(request)
+
+
+def _message(data: bytes) -> tuple[bytes, bytes] | None:
+    """Return the text of a client's first frame, and what comes after it (RFC 6455, 5.2).
+
+    None unless that frame has come whole, is a whole message, and is no longer than 65,535 bytes.
+    """
+    if len(data) < 2 or data[0] != 0x81 or data[1] < 0x80:
+        return None
+    size, begin = data[1] - 0x80, 2
+    if size >= 126:
+        size, begin = int.from_bytes(data[2:4], "big"), 4
+    end = begin + 4 + size
+    if len(data) < end or data[1] == 0xFF:
+        return None
+    return apply_mask(data[begin + 4 : end], data[begin : begin + 4]), data[end:]
 
 
 class _Inbox:
@@ -311,7 +351,7 @@ async def _try_out() -> None:
 
 
 async def _try_out_after(handshake: bytes) -> None:
-    from .http_protocol import impatient_http  # which is made for the sockets here
+    from .door import door  # which is made for the sockets here
 
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     ended.add_done_callback(lambda _: ended.exception())  # if the trial is over by then, nobody asks for it
@@ -330,9 +370,9 @@ async def _try_out_after(handshake: bytes) -> None:
     )
     config.load()
     transport = _Transport()
-    http = impatient_http(request_timeout=60.0)(config, ServerState(), {})
-    http.connection_made(transport)
-    http.data_received(handshake)
+    first = door(request_timeout=60.0)(config, ServerState(), {})
+    first.connection_made(transport)
+    first.data_received(handshake)
     socket = transport.protocol
     socket.data_received(b"\x81\x82\0\0\0\0hi")
     await ended

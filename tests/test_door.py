@@ -8,15 +8,19 @@ from collections import Counter
 from typing import Any, Self
 
 import aiohttp
+import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
-from whosonline.http_protocol import AT_ONCE, impatient_http
+from whosonline.door import AT_ONCE, door
+from whosonline.handshake import ORDINARY
 from whosonline.hub.gathering import BURST, GATHER, Gathering
 from whosonline.testing.clock import ManualClock
 from whosonline.websocket_protocol import for_a_server
 
 from .end_to_end.site import until
 from .serving import free_port
+from .test_websocket_protocol import Closing
 
 STORM = 20 * AT_ONCE
 
@@ -40,8 +44,8 @@ async def test_a_storm_is_answered_whole_and_between_its_requests_the_loop_has_t
 
 
 def test_each_server_has_doors_of_its_own() -> None:
-    first, second = impatient_http(1), impatient_http(2)
-    assert first.door is not second.door
+    first, second = door(1), door(2)
+    assert first.turns is not second.turns
     assert first.handshakes is not second.handshakes
 
 
@@ -60,27 +64,32 @@ class Site:
         self.asked: list[tuple[str, str]] = []
         self.waiting = 0
         self.turn, self.taken = 0, Counter[int]()
+        self.heads = 0  # or parts of them
         self.peers: list[asyncio.StreamWriter] = []
         self.port = free_port()
         site = self
 
-        class Http(impatient_http(20)):  # type: ignore[misc]
+        class CountingDoor(door(20)):  # type: ignore[misc]
             handshakes = Gathering(site.clock)
 
-            def _made_to_wait(self, data: bytes) -> bool:
-                waits = super()._made_to_wait(data)
-                site.waiting += waits
-                return waits
+            def data_received(self, data: bytes) -> None:
+                site.heads += 1
+                super().data_received(data)
 
-            def _take(self, data: bytes) -> None:
+            def _made_to_wait(self) -> bool:
+                waits = super()._made_to_wait()
+                site.waiting += waits
+                return bool(waits)
+
+            def _go_on(self) -> None:
                 site.taken[site.turn] += 1
-                super()._take(data)
+                super()._go_on()
 
         config = uvicorn.Config(
             self._answer,
             port=self.port,
             interface="asgi3",
-            http=Http,
+            http=CountingDoor,
             ws=for_a_server(),
             ws_per_message_deflate=False,
             lifespan="off",
@@ -153,15 +162,26 @@ async def test_those_that_are_gathered_are_let_in_so_many_at_a_time() -> None:
         assert max(site.taken.values()) == AT_ONCE
 
 
-async def test_half_a_handshake_is_not_gathered() -> None:
+async def test_half_a_handshake_is_not_gathered_until_the_rest_has_come() -> None:
     async with Site() as site:
         await site.be_often_asked()
         half = HANDSHAKE[: HANDSHAKE.index(b"Sec-WebSocket-Key")]
         _, writer = await site.ask(half)
-        await until(lambda: site.taken.total() == BURST + 1)
-        writer.write(HANDSHAKE[len(half) :])
-        await until(lambda: site.asked)
+        await until(lambda: site.heads == BURST + 1)
         assert site.waiting == 0
+        writer.write(HANDSHAKE[len(half) :])
+        await until(lambda: site.waiting == 1)
+        await site.clock.advance(GATHER)
+        await until(lambda: len(site.asked) == 1)
+
+
+@pytest.mark.parametrize(
+    "odd", [b"\r\n", b"GET / HTTP/1.1\n\n", b"HEAD / HTTP/1.1\r\n", b"GET /" + b"x" * ORDINARY]
+)
+async def test_what_cannot_be_half_a_handshake_is_http_s_at_once(odd: bytes) -> None:
+    async with Site() as site:
+        await site.ask(odd)
+        await until(lambda: site.taken.total() == 1)
 
 
 async def test_a_server_that_ends_takes_none_of_the_handshakes_that_wait(caplog) -> None:
@@ -173,3 +193,51 @@ async def test_a_server_that_ends_takes_none_of_the_handshakes_that_wait(caplog)
     await site.clock.advance(GATHER)
     assert site.asked == []
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def silent(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await receive()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize(
+    ("said", "is_cut"),
+    [
+        (b"POST / HTTP/1.1\r\n", True),
+        (HANDSHAKE, False),
+        (PAGE, False),
+        (b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhal", True),
+    ],
+    ids=["half a head", "handshake", "page", "half a body"],
+)
+async def test_who_has_said_all_is_not_cut_and_nobody_has_the_time_twice(
+    said: bytes, is_cut: bool, waits: bool
+) -> None:
+    config = uvicorn.Config(
+        silent, interface="asgi3", ws=for_a_server(), ws_per_message_deflate=False, log_config=None
+    )
+    config.load()
+    loop, time_out = asyncio.get_running_loop(), 0.05
+    its_door = door(time_out)
+    first = its_door(config, ServerState(), {})
+    first.connection_made(transport := Closing())
+    transport.protocol = first
+    timer = first._timer
+    if waits:
+        its_door.turns.take_place = lambda: False  # type: ignore[method-assign]
+    first.data_received(said)
+    if waits:
+        assert timer.cancelled()  # it is not the peer who is late
+        assert transport.paused
+        first._enter()
+        assert not transport.paused
+    elif is_cut and b"\r\n\r\n" not in said:
+        assert transport.protocol._timer is timer
+    # What is tested is the passing of time: a timer that is set after all that there may be.
+    passed = asyncio.Event()
+    loop.call_later(2 * time_out, passed.set)
+    await passed.wait()
+    assert transport.closed == is_cut
+    transport.protocol.connection_lost(None)
+    await asyncio.gather(*transport.protocol.tasks)

@@ -211,9 +211,7 @@ async def silent(scope: Any, receive: Any, send: Any) -> None:
     ],
     ids=["half a head", "handshake", "page", "half a body"],
 )
-async def test_who_has_said_all_is_not_cut_and_nobody_has_the_time_twice(
-    said: bytes, is_cut: bool, waits: bool
-) -> None:
+async def test_who_has_said_all_is_not_cut_and_who_has_not_is(said: bytes, is_cut: bool, waits: bool) -> None:
     config = uvicorn.Config(
         silent, interface="asgi3", ws=for_a_server(), ws_per_message_deflate=False, log_config=None
     )
@@ -241,3 +239,49 @@ async def test_who_has_said_all_is_not_cut_and_nobody_has_the_time_twice(
     assert transport.closed == is_cut
     transport.protocol.connection_lost(None)
     await asyncio.gather(*transport.protocol.tasks)
+
+
+@pytest.mark.parametrize("said", [HANDSHAKE, PAGE])
+async def test_where_a_peer_was_is_known_though_it_goes_while_it_waits(said: bytes) -> None:
+    scopes: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await silent(scope, receive, send)
+
+    class Leaving(Closing):
+        here: Any = ("192.0.2.1", 5)
+
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return self.here if name in ("peername", "sockname") else default
+
+    config = uvicorn.Config(
+        application, interface="asgi3", ws=for_a_server(), ws_per_message_deflate=False, log_config=None
+    )
+    config.load()
+    its_door = door(20)
+    its_door.turns.take_place = lambda: False  # type: ignore[method-assign]
+    first = its_door(config, ServerState(), {})
+    first.connection_made(transport := Leaving())
+    first.data_received(said)
+    transport.here = None
+    first._enter()
+    await asyncio.sleep(0)
+    assert [scope["client"] for scope in scopes] == [("192.0.2.1", 5)]
+    transport.protocol.connection_lost(None)
+    await asyncio.gather(*transport.protocol.tasks)
+
+
+async def test_a_connection_that_cannot_go_on_after_it_has_waited_is_given_up() -> None:
+    config = uvicorn.Config(silent, interface="asgi3", ws=for_a_server(), log_config=None)
+    config.load()
+    its_door = door(20)
+    its_door.turns.take_place = lambda: False  # type: ignore[method-assign]
+    first = its_door(config, ServerState(), {})
+    first.connection_made(transport := Closing())
+    first.data_received(PAGE)
+    first._config = None
+    with pytest.raises(AttributeError):
+        first._enter()
+    assert transport.closed
+    first.connection_lost(None)

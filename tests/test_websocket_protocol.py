@@ -29,6 +29,7 @@ from whosonline.door import Door, door
 from whosonline.handshake import read_handshake
 from whosonline.http_protocol import ImpatientHttp
 from whosonline.hub.connection import EXTENSION, frame
+from whosonline.server import configure
 from whosonline.testing.clock import ManualClock
 from whosonline.websocket_protocol import HELD_UP, LOSE_AT_ONCE, RIDES, FramesProtocol, for_a_server, protocol
 
@@ -67,6 +68,16 @@ def test_another_uvicorn_than_expected_is_used_the_plain_way_and_that_is_told_in
     assert uvicorn.__version__ in record.getMessage()
 
 
+@pytest.mark.parametrize("changed", [(Door, "data_received"), (ImpatientHttp, "take_over")])
+def test_nor_is_the_door_used_with_another_than_expected(
+    monkeypatch: pytest.MonkeyPatch, changed: tuple[type, str]
+) -> None:
+    assert configure(None).http is not configure(None, access_log=True).http
+    monkeypatch.setattr(*changed, lambda self, *arguments: self.gone)
+    config = configure(None)
+    assert (config.http, config.ws) == ("auto", "auto")
+
+
 def test_one_that_sends_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FramesProtocol, "write", lambda self, data: True)
     assert protocol() == "auto"
@@ -78,7 +89,7 @@ async def test_the_plain_way_serves_sockets_as_well(tmp_path: Path) -> None:
         "from whosonline.websocket_protocol import FramesProtocol\nFramesProtocol.settle = None"
     )
     with Server(tmp_path) as server:
-        assert "sockets work, and take more" in server.output()
+        assert "sockets take more" in server.output()
         async with Person(server.url, "ann") as ann:
             await ann.sign_up()
             tab, other = await ann.socket(), await ann.socket()
@@ -301,6 +312,7 @@ def test_what_is_no_more_than_a_handshake_is_taken_as_it_is() -> None:
         (b"Upgrade", b"h2c"),
         (b"Connection", b"keep-alive"),
         (b"Connection", b"Upgraded"),
+        (b"Connection", b"Up grade"),
         (b"Cookie", b"x" * 8200),
         (b"x" * 8200, b"y"),
         (b"User-Agent", "Mözilla".encode()),
@@ -399,8 +411,8 @@ SHORT = [masked(0x81, b"x" * size) for size in (0, 1, 125, 126, 300)]
 ODD = {
     "a long text": masked(0x81, b"x" * 65_536),
     "a text in which there seem to be others": b"\x81\xfe\x01\x2c\0\0\0\0"
-    + b"\x81\x81\0\0\0\0x" * 42
-    + b"123456",
+    + b"abcdef"
+    + b"\x81\x81\0\0\0\0x" * 42,
     "a text that is too long": masked(0x81, b"x" * 65_535),
     "a text in a size that could be written shorter": b"\x81\xfe\0\x01\0\0\0\0x",
     "a text in parts": masked(0x01, b"x") + masked(0x80, b"y"),
@@ -416,6 +428,22 @@ ODD = {
 }
 
 
+class Closed(websocket_protocol._Transport):
+    """A transport that nothing goes through any more once it is closed."""
+
+    closed = False
+
+    def write(self, data: Any) -> None:
+        if not self.closed:
+            super().write(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
 async def heard(pieces: Sequence[bytes], by_websockets: bool) -> tuple[list[dict[str, Any]], bytes]:
     """Return what the application is told of these pieces, and what is written."""
     events: list[dict[str, Any]] = []
@@ -429,6 +457,7 @@ async def heard(pieces: Sequence[bytes], by_websockets: bool) -> tuple[list[dict
     socket = begun(FIREFOX, application=application, ws_max_size=65_000)
     assert socket.reads_messages
     socket.reads_messages = not by_websockets
+    socket.transport = Closed()
     for piece in pieces:
         await asyncio.sleep(0)
         socket.data_received(piece)
@@ -445,11 +474,9 @@ async def heard(pieces: Sequence[bytes], by_websockets: bool) -> tuple[list[dict
 async def test_messages_are_read_as_websockets_reads_them_whatever_comes_between(
     odd: bytes, pieces_of: int
 ) -> None:
-    pieces = []
-    # What is short is cut as well as what is odd, and each kind of piece begins with something whole.
-    for data in (b"".join(SHORT), odd, b"".join(SHORT)):
-        size = max(pieces_of, len(data) // 1000)
-        pieces += [data[start : start + size] for start in range(0, len(data), size)]
+    size = max(pieces_of, len(odd) // 1000)
+    cut = [odd[start : start + size] for start in range(0, len(odd), size)]
+    pieces = [b"".join(SHORT), *cut, b"".join(SHORT)]
     expected, written = await heard(pieces, by_websockets=True)
     assert expected
     assert (await heard(pieces, by_websockets=False)) == (expected, written)
@@ -459,8 +486,47 @@ async def test_messages_are_read_as_websockets_reads_them_whatever_comes_between
 
 async def test_short_messages_that_come_whole_do_without_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ServerProtocol, "receive_data", None)
-    events, _ = await heard([SHORT[1] + SHORT[4], SHORT[3]], by_websockets=False)
+    pong = masked(0x8A, b"?")
+    events, _ = await heard([SHORT[1] + pong + SHORT[4], SHORT[3]], by_websockets=False)
     assert [len(event["text"]) for event in events[:3]] == [1, 300, 126]
+
+
+async def nothing(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """An application that lets somebody in and does no more."""
+    await send({"type": "websocket.accept"})
+
+
+class Weighed(bytes):
+    """Bytes that note how many of them are copied."""
+
+    copied = 0
+
+    def __getitem__(self, which: Any) -> Any:
+        part = super().__getitem__(which)
+        Weighed.copied += len(part) if isinstance(part, bytes) else 0
+        return part
+
+
+async def test_thousands_of_messages_in_one_piece_are_each_copied_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Weighed, "copied", 0)
+    data = Weighed(masked(0x81, b"x") * 5_000)
+    socket = begun(FIREFOX, application=nothing)
+    socket.data_received(data)
+    await asyncio.gather(*socket.tasks)
+    assert Weighed.copied <= len(data)
+
+
+async def test_a_pong_that_comes_with_a_message_is_an_answer() -> None:
+    socket = begun(FIREFOX, application=nothing)
+    socket.start_keepalive()
+    socket.begin_ping()
+    socket.data_received(SHORT[1] + masked(0x8A, socket.pending_ping_payload) + SHORT[2])
+    assert socket.pending_ping_payload is None
+    assert socket.reads_messages
+    socket.connection_lost(None)
+    await asyncio.gather(*socket.tasks)
 
 
 async def test_what_only_the_handshake_needed_is_let_go_and_what_came_with_it_is_not_lost() -> None:
@@ -699,6 +765,7 @@ class Closing(websocket_protocol._Transport):
     """A transport that takes nothing when it is closed, as uvloop's."""
 
     closed = paused = False
+    protocol: Any = None
 
     def pause_reading(self) -> None:
         self.paused = True
@@ -714,6 +781,9 @@ class Closing(websocket_protocol._Transport):
         return self.closed
 
     def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
         self.closed = True
 
 

@@ -17,6 +17,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+
 from .handshake import ORDINARY
 from .http_protocol import ImpatientHttp
 from .hub.clock import LoopClock
@@ -46,6 +48,8 @@ class Door(asyncio.Protocol):
     handshakes: ClassVar[Gathering]
 
     transport: Any
+    server: Any
+    client: Any
     _timer: asyncio.TimerHandle
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
@@ -56,6 +60,8 @@ class Door(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        # Asked now: of a peer that is gone by the time that it is its turn nobody can say where it was.
+        self.server, self.client = get_local_addr(transport), get_remote_addr(transport)
         self._server_state.connections.add(self)
         self._timer = asyncio.get_running_loop().call_later(self.request_timeout, transport.close)
 
@@ -90,19 +96,23 @@ class Door(asyncio.Protocol):
             self in self._server_state.connections and not self.transport.is_closing()
         ):  # else it is gone by now
             self.transport.resume_reading()
-            self._go_on()
+            try:
+                self._go_on()
+            except Exception:
+                self.transport.abort()  # nothing waits for its peer any more
+                raise
 
     def _go_on(self) -> None:
         """Become what the head asks for."""
         handshake = handshake_for(self._config, self._head)
         if handshake is None:
             http = self._begin(ImpatientHttp)
-            http.take_over(self.transport, self._timer, self.request_timeout)
+            http.take_over(self, self._timer, self.request_timeout)
             http.data_received(self._head)
         else:
             self._timer.cancel()
             socket = self._begin(self._config.ws_protocol_class)
-            socket.take_over(self.transport, *handshake)
+            socket.take_over(self, *handshake)
 
     def _begin(self, kind: Callable[..., Any]) -> Any:
         """Return the protocol that comes after this one."""

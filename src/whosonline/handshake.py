@@ -122,7 +122,7 @@ def read_handshake(request: bytes) -> tuple[Handshake, Answer] | None:
     ordinary = (
         len(named) == len(headers) <= MOST  # none is there twice
         and named.get(b"upgrade", b"").lower() == b"websocket"
-        and b"upgrade" in named.get(b"connection", b"").lower().replace(b" ", b"").split(b",")
+        and b"upgrade" in [each.strip() for each in named.get(b"connection", b"").lower().split(b",")]
         and named.get(b"sec-websocket-version") == b"13"
         and KEY.fullmatch(key)
         and SUBPROTOCOLS.fullmatch(named.get(b"sec-websocket-protocol", b"none"))

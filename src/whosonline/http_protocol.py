@@ -38,10 +38,11 @@ class ImpatientHttp(HttpToolsProtocol):
     _awaits = Awaits.HEAD
     _timer: asyncio.TimerHandle | None = None
 
-    def take_over(self, transport: Any, timer: asyncio.TimerHandle, request_timeout: float) -> None:
+    def take_over(self, before: Any, timer: asyncio.TimerHandle, request_timeout: float) -> None:
         """Begin with a connection that has just said something.
 
         Args:
+            before: The protocol that it had until now.
             timer: Cuts the peer if the head of its first request takes too long. Nothing waits for the peer
                 if it is cancelled.
             request_timeout: Seconds for the heads of later ones, and between two parts of a body.
@@ -49,7 +50,8 @@ class ImpatientHttp(HttpToolsProtocol):
         self._timer, self.request_timeout = timer, request_timeout
         if timer.cancelled():
             self._wait()
-        self.connection_made(transport)
+        self.connection_made(before.transport)
+        self.server, self.client = before.server, before.client
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()
@@ -67,9 +69,13 @@ class ImpatientHttp(HttpToolsProtocol):
             self._wait()
 
     def handle_websocket_upgrade(self) -> None:
-        # Not what a connection begins with, but a later request, as from a proxy that keeps its connections.
-        lines = [b"%s: %s\r\n" % header for header in self.headers]
-        head = b"%s %s HTTP/1.1\r\n%s\r\n" % (self.scope["method"].encode(), self.url, b"".join(lines))
+        # What the door has found odd, and later requests, as of a proxy that keeps its connections.
+        line = b"%s %s HTTP/%s\r\n" % (
+            self.scope["method"].encode(),
+            self.url,
+            self.scope["http_version"].encode(),
+        )
+        head = b"".join([line, *(b"%s: %s\r\n" % header for header in self.headers), b"\r\n"])
         handshake = handshake_for(self.config, head)
         if handshake is None:
             super().handle_websocket_upgrade()
@@ -77,7 +83,7 @@ class ImpatientHttp(HttpToolsProtocol):
             self.connections.discard(self)
             kind: Any = self.ws_protocol_class
             socket = kind(config=self.config, server_state=self.server_state, app_state=self.app_state)
-            socket.take_over(self.transport, *handshake)
+            socket.take_over(self, *handshake)
             self.transport.set_protocol(socket)
         # It holds this protocol, as this does it: without a word they would wait for Python's collector.
         self.parser = None

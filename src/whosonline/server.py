@@ -187,10 +187,13 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
     from .websocket_protocol import protocol
 
     policy = get_settings().policy
+    ws = protocol()
+    # They are tried out together.
+    http = "auto" if ws == "auto" else door(policy.request_timeout)
     config = uvicorn.Config(
         application,
-        http=door(policy.request_timeout),
-        ws=protocol(),
+        http=http,
+        ws=ws,
         # One compressor a socket costs more memory than all else of it; messages are small.
         ws_per_message_deflate=False,
         # The consumer refuses large messages by name; this bounds what it can be made to hold.

@@ -19,9 +19,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .acceptor import Acceptor
-from .http_protocol import ImpatientHttp
+from .door import Door
 from .huge_pages import HugePages
 from .workers import REPLACED
 
@@ -133,7 +134,7 @@ class Server(uvicorn.Server):
         await asyncio.sleep(SETTLE)
         for connection in list(self.server_state.connections):
             # Else a proxy that keeps it brings further requests here. Of others the first is still to come.
-            if isinstance(connection, ImpatientHttp) and connection.cycle is not None:
+            if isinstance(connection, HttpToolsProtocol) and connection.cycle is not None:
                 connection.shutdown()
         if runtime := _runtime():
             await runtime.send_away(SENT_AWAY)
@@ -151,8 +152,9 @@ class Server(uvicorn.Server):
         # on its way, the kernel resets the connection, and the peer may never read why it ended.
         deadline = time.monotonic() + FAREWELL
         door: Any = self.config.http_protocol_class
+        handshakes = (door.turns, door.handshakes) if issubclass(door, Door) else ()
         while time.monotonic() < deadline:
-            if not (self._sockets() or door.turns.crowded or door.handshakes.crowded):
+            if not (self._sockets() or any(each.crowded for each in handshakes)):
                 return
             if runtime := _runtime():
                 await runtime.send_away()  # again: some were on their way in

@@ -35,6 +35,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import uvicorn
+from uvicorn.protocols.utils import is_ssl
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
@@ -86,7 +87,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
     ping_may_ride = False
     """Whether the next frame takes the next ping along."""
     reads_messages = False
-    """Whether all since the handshake was short messages, so that what comes next begins a frame."""
+    """Whether all since the handshake was read here, so that what comes next begins a frame."""
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -129,7 +130,7 @@ class FramesProtocol(WebSocketsSansIOProtocol):
                 self.take_answer()
                 return
         if self.reads_messages:
-            data = self.take_messages(data)
+            data = self.take_frames(data)
             if not data:
                 return
             # What comes now is websockets' to read, and with it all that follows: it alone knows where the
@@ -139,16 +140,24 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_initiated and self.conn.handshake_exc is not None:
             self.transport.close()  # websockets has no answer to it, and reads nothing more
 
-    def take_messages(self, data: bytes) -> bytes:
-        """Take the whole short messages at the beginning of what has come; return the rest."""
-        while (found := _message(data)) is not None and len(found[0]) <= self.config.ws_max_size:
-            text, data = found
-            self.handle_text(Frame(Opcode.TEXT, text))
-        return data
+    def take_frames(self, data: bytes) -> bytes:
+        """Take the whole short messages, and pongs, at the beginning of what has come; return the rest."""
+        begin = 0
+        while (found := _frame(data, begin, self.config.ws_max_size)) is not None:
+            if self.close_sent or self.transport.is_closing():
+                break  # websockets knows what that leaves to be done
+            frame, begin = found
+            if frame.opcode is Opcode.TEXT:
+                self.handle_text(frame)
+            else:
+                self.handle_pong(frame)
+        return data[begin:]
 
-    def take_over(self, transport: Any, request: Handshake, answer: Answer) -> None:
-        """Begin with a connection, and a handshake that has been read."""
-        self.connection_made(transport)
+    def take_over(self, before: Any, request: Handshake, answer: Answer) -> None:
+        """Begin with a connection, the protocol that it had until now, and a handshake that has been read."""
+        self.connections.add(self)
+        self.transport, self.server, self.client = before.transport, before.server, before.client
+        self.scheme = "wss" if is_ssl(before.transport) else "ws"
         # What waits for a request is done with it; from here on there are frames.
         self.conn.parser = Protocol.parse(self.conn)
         next(self.conn.parser)
@@ -243,20 +252,21 @@ def handshake_for(config: Any, request: bytes) -> tuple[Handshake, Answer] | Non
     return read_handshake(request)
 
 
-def _message(data: bytes) -> tuple[bytes, bytes] | None:
-    """Return the text of a client's first frame, and what comes after it (RFC 6455, 5.2).
+def _frame(data: bytes, begin: int, longest: int) -> tuple[Frame, int] | None:
+    """Return the frame that begins there, and where it ends, if a client sends it often (RFC 6455, 5.2).
 
-    None unless that frame has come whole, is a whole message, and is no longer than 65,535 bytes.
+    That is one that has come whole, and is a whole text of no more than so many bytes, or 65,535, or a pong.
     """
-    if len(data) < 2 or data[0] != 0x81 or data[1] < 0x80:
+    if len(data) < begin + 2 or not 0x80 <= data[begin + 1] <= 0xFE:
         return None
-    size, begin = data[1] - 0x80, 2
-    if size >= 126:
-        size, begin = int.from_bytes(data[2:4], "big"), 4
-    end = begin + 4 + size
-    if len(data) < end or data[1] == 0xFF:
+    first, size, mask = data[begin], data[begin + 1] - 0x80, begin + 2
+    if size == 126:
+        size, mask = int.from_bytes(data[mask : mask + 2], "big"), mask + 2
+    end = mask + 4 + size
+    if len(data) < end or size > (longest if first == 0x81 else 125 if first == 0x8A else -1):
         return None
-    return apply_mask(data[begin + 4 : end], data[begin : begin + 4]), data[end:]
+    opcode = Opcode.TEXT if first == 0x81 else Opcode.PONG
+    return Frame(opcode, apply_mask(data[mask + 4 : end], data[mask : mask + 4])), end
 
 
 class _Inbox:
@@ -326,7 +336,8 @@ def protocol() -> Any:
         asyncio.run(asyncio.wait_for(_try_out(), 5))
     except Exception as error:
         logger.warning(
-            "uvicorn %s is not as whosonline knows it (%s: %s); sockets work, and take more memory and CPU",
+            "uvicorn %s is not as whosonline knows it (%s: %s): sockets take more memory and CPU, "
+            "and peers that say half a request are not cut",
             uvicorn.__version__,
             type(error).__name__,
             error,

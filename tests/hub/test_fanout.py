@@ -297,6 +297,43 @@ async def test_a_few_are_told_the_count_at_once_and_without_rests(world: World, 
     assert [tab.take() for tab in tabs] == [[{"type": "update", "online": 4}]] * 3
 
 
+async def test_who_is_told_the_count_though_it_has_not_changed_is_one_of_many_as_well(
+    world: World, monkeypatch
+):
+    monkeypatch.setattr(fanout, "FEW", 2)
+    hub, tabs = await quiet_tabs(world, 3)
+    monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.01))
+    for tab in tabs:
+        hub._fanout._told_otherwise[tab.connection] = 9
+    hub._fanout.flush_soon()
+    at: list[int] = []
+    for hundredth in range(100):
+        await settle()
+        at += [hundredth for tab in tabs for _ in tab.take("update")]
+        await world.clock.advance(0.01)
+    assert len(at) == 3
+    assert min(after - before for before, after in pairwise(at)) >= 19
+
+
+@pytest.mark.parametrize("few", [0, 10])
+async def test_after_a_count_the_next_rests_for_twenty_times_as_long_as_it_took(
+    world: World, monkeypatch, few: int
+):
+    monkeypatch.setattr(fanout, "FEW", few)
+    _, (tab, *_) = await quiet_tabs(world, 3)
+    monkeypatch.setattr(fanout, "time", each_look_takes(seconds=0, work=0.005))
+    monkeypatch.setattr(fanout, "LONGEST_COUNT_REST", 60)
+    monkeypatch.setattr(fanout, "COUNT_REST", 1000)  # so five seconds
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    await settle()
+    assert tab.take() == [{"type": "update", "online": 4}]
+    world.sync.touch("cy", Profile("cy", "Cy"), "s", 1000)
+    await world.clock.advance(4.99)
+    assert tab.take() == []
+    await world.clock.advance(0.02)
+    assert tab.take() == [{"type": "update", "online": 5}]
+
+
 async def amid_a_count(world: World, monkeypatch) -> tuple[Hub, list[Tab], dict[str, Any]]:
     """Return three tabs that look at the same, and the count of which the first has just been told."""
     hub = await world.node()

@@ -235,8 +235,7 @@ class Replica:
 
 def _read(page: Callable[[], dict[str, Presence]]) -> list[tuple[str, Presence]]:
     # Asked by threads beside the one that changes it: who leaves in between is in the order, and no more in
-    # the room; who is renamed may be in the order twice. A page that is read anew is a whole one; short by a
-    # row it would pass for the last.
+    # the room. A page that is read anew is a whole one; short by a row it would pass for the last.
     while True:
         try:
             return list(page().items())

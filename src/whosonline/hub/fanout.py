@@ -53,11 +53,14 @@ FEW = 1_000
 
 RIDE = 0.0001
 """Seconds for each connection to be told the count, where there are more, in which it goes along with changes
-only: whoever is told of one needs no frame of its own..."""
+only: whoever is told of one needs no frame of its own."""
+
+LONGEST_RIDE = 2.0
+"""Seconds of that at most."""
 
 COUNT_REST = 20
-"""...and after that, when frames about the count alone have gone out, the next such frames rest for so many
-times as long as those took of the processor..."""
+"""After frames about the count alone the next such frames rest for so many times as long as those took of the
+processor. Those to a few do not rest between each other..."""
 
 LONGEST_COUNT_REST = 1.0
 """...but for no more seconds than these: what took longer was not the frames."""
@@ -269,13 +272,14 @@ class Fanout:
 
     def _tell_alone(self, count: _Sending) -> None:
         """Tell the count to those who are not told it along with a change."""
-        untold = self._views.untold()
+        untold = self._views.untold() + len(self._told_otherwise)
         count.rests = untold > FEW
-        self._go_on_after(RIDE * untold if count.rests else 0.0, count)
+        self._go_on_after(min(RIDE * untold, LONGEST_RIDE) if count.rests else 0.0, count)
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None
-        self._next_count = max(sent.began + self._policy.count_interval, self._clock.time() + sent.rest)
+        rest = sent.rest if sent.rests else _count_rest(sent.worked)
+        self._next_count = max(sent.began + self._policy.count_interval, self._clock.time() + rest)
         self.flush_soon()
 
     def _tell_anew(self) -> None:
@@ -360,7 +364,7 @@ class Fanout:
         turn = time.thread_time() - worked
         sending.worked += turn
         if sending.rests:
-            sending.rest = min(COUNT_REST * turn, LONGEST_COUNT_REST)
+            sending.rest = _count_rest(turn)
         if done:
             sending.end(sending)
         else:
@@ -390,6 +394,11 @@ class _Sending:
     rest: float = 0.0
     """...and for how many seconds after the last."""
     failed: bool = False
+
+
+def _count_rest(worked: float) -> float:
+    """Return for how many seconds nobody is told the count alone after so much work of doing so."""
+    return min(COUNT_REST * worked, LONGEST_COUNT_REST)
 
 
 def _connection(watcher: Any) -> Connection:

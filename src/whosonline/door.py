@@ -92,15 +92,14 @@ class Door(asyncio.Protocol):
         return True
 
     def _enter(self) -> None:
-        if (
-            self in self._server_state.connections and not self.transport.is_closing()
-        ):  # else it is gone by now
-            self.transport.resume_reading()
-            try:
-                self._go_on()
-            except Exception:
-                self.transport.abort()  # nothing waits for its peer any more
-                raise
+        if self not in self._server_state.connections or self.transport.is_closing():
+            return  # it is gone by now
+        self.transport.resume_reading()
+        try:
+            self._go_on()
+        except Exception:
+            self.transport.abort()  # nothing waits for its peer any more
+            raise
 
     def _go_on(self) -> None:
         """Become what the head asks for."""

@@ -102,7 +102,27 @@ async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
         arrive(hub, f"u{number}")
         await world.clock.advance(0.1)
     told = [message["online"] for message in tab.take()]
-    assert told == [2, 11, 21]
+    assert told == [2, 11]
+    await world.clock.advance(0.1)
+    assert [message["online"] for message in tab.take()] == [21]
+
+
+@pytest.mark.parametrize("lasts", [7, 13, 30])
+async def test_a_count_that_changes_fast_is_told_when_it_stands_still_or_after_two_seconds(
+    world: World, monkeypatch, lasts: int
+):
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
+    _, (tab,) = await quiet_tabs(world, 1)
+    told: list[tuple[int, int]] = []
+    for tenth in range(40):
+        for number in range(10 if tenth < lasts else 0):
+            user = f"u{tenth}.{number}"
+            world.sync.touch(user, Profile(user, user), "s", 1000)
+        await settle()
+        told += [(tenth, message["online"]) for message in tab.take()]
+        await world.clock.advance(0.1)
+    expected = {7: [(11, 71)], 13: [(14, 131)], 30: [(21, 211), (31, 301)]}
+    assert told == [(0, 11), *expected[lasts]]
 
 
 async def test_a_change_just_after_the_count_alone_was_told_waits_for_no_tick(world: World, monkeypatch):

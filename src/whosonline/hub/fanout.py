@@ -48,6 +48,13 @@ tell the less the more there is to tell."""
 UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""
 
+FAST = 10
+"""A count that is so many away from what everybody has been told changes fast. Who is told it in the middle
+of that has to wait for its end..."""
+
+STILL = 0.15
+"""...so it is told once it has stood still for so many seconds, or after twice as long as it has to rest."""
+
 FEW = 1_000
 """Connections that are told the count alone at once: some 15 ms of the processor."""
 
@@ -85,6 +92,9 @@ class Fanout:
         self._timer_due = 0.0
         self._next_flush = clock.time()
         self._next_count = clock.time()
+        self._figure = 0
+        """What would be told as the online count now..."""
+        self._figure_since = clock.time()
         self._sending: _Sending | None = None
         self._counting: _Sending | None = None
         self.online = 0
@@ -163,6 +173,8 @@ class Fanout:
 
     def flush_soon(self) -> None:
         """Flush as soon as the rules allow; now, if a tick has passed since the last flush."""
+        if (figure := shown(self._replica.count(SITE), self.online)) != self._figure:
+            self._figure, self._figure_since = figure, self._clock.time()
         due = self._due()
         if due is None or self._sending is not None:
             return  # the end of a flush looks again
@@ -199,9 +211,16 @@ class Fanout:
             return self._next_flush
         if not self._counts or self._counting is not None:
             return None  # the end of a count looks again
-        if self._told_otherwise or shown(self._replica.count(SITE), self.online) != self.online:
-            return max(self._next_flush, self._next_count)
+        if self._told_otherwise or self._figure != self.online:
+            return max(self._next_flush, self._count_due())
         return None
+
+    def _count_due(self) -> float:
+        """Return when the count may be told."""
+        if abs(self._figure - self.online) < FAST:
+            return self._next_count
+        longest = self._next_count + self._policy.count_interval
+        return max(self._next_count, min(self._figure_since + STILL, longest))
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -236,7 +255,7 @@ class Fanout:
             yield from begun.steps  # "all is well" must not overtake it
             self._next_count = max(self._next_count, begun.began + self._policy.count_interval)
         count = None
-        if self._counting is None and (all_well or self._clock.time() >= self._next_count):
+        if self._counting is None and (all_well or self._clock.time() >= self._count_due()):
             count = self._counting = self._begin_count()
         for delivery in self._deliveries():
             if delivery is None:

@@ -18,7 +18,14 @@ from whosonline.door import door
 from whosonline.http_protocol import ImpatientHttp
 from whosonline.hub.gathering import GATHER, Gathering
 from whosonline.testing.clock import ManualClock, settle
-from whosonline.uvicorn_server import FAREWELL, KNOWN_WITHIN, SENT_AWAY, Server
+from whosonline.uvicorn_server import (
+    COLLECT_AFTER,
+    COLLECT_AFTER_MORE,
+    FAREWELL,
+    KNOWN_WITHIN,
+    SENT_AWAY,
+    Server,
+)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -183,3 +190,31 @@ class Transport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closed
+
+
+async def test_garbage_is_looked_for_when_connections_are_many_more_or_many_have_come(listener, monkeypatch):
+    looked: list[int] = []
+    monkeypatch.setattr(uvicorn_server.gc, "collect", looked.append)
+    config = uvicorn.Config(application, http=door(20), log_config=None)
+    config.load()
+    server = Server(config, listener)
+    server.lifespan = SimpleNamespace(state={})
+    here = server.server_state.connections
+
+    def come(number: int) -> int:
+        """Let so many come; return how often it was looked."""
+        looked.clear()
+        for _ in range(number):
+            here.add(server._create_protocol())
+        assert looked == [1] * len(looked)  # among the youngest
+        return len(looked)
+
+    assert come(5 * COLLECT_AFTER_MORE + 1) == 5
+    here.clear()
+    assert come(COLLECT_AFTER_MORE) == 0
+    assert come(1) == 1  # of those that are fewer than before as many more have come
+    for _ in range(COLLECT_AFTER - 1):
+        here.pop()
+        assert come(1) == 0
+    here.pop()
+    assert come(1) == 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import logging
 import signal
 import socket
@@ -46,9 +45,10 @@ COLLECTOR = (50_000, 0, 1000)
 other; and how many of the latter until it looks through all, if there is a quarter more than the last time.
 The first two are to be short looks: among a million objects one takes seconds on a busy machine."""
 
-COLLECT_AFTER = 200
-"""New connections after which it looks too, whatever it has counted: it takes those that end meanwhile off
-its count, so that in a storm the youngest would be a million before it looks."""
+COLLECT_AFTER, COLLECT_AFTER_MORE = 1000, 200
+"""New connections after which it looks too, whatever it has counted, and how many more than there were are
+enough: it takes what ends meanwhile off its count, so that in a storm the youngest would be a million before
+it looks. Where as many go as come, most of what is young ends by itself, and need not be looked at."""
 
 
 class Server(uvicorn.Server):
@@ -72,7 +72,8 @@ class Server(uvicorn.Server):
         self._listener = listener
         self._accepting = accepting
         self._shared = shared
-        self._begun = itertools.count(1)
+        self._begun = self._fewest = 0
+        """Connections since garbage was last looked for: that have begun, and the fewest that there were."""
         self._tasks: list[asyncio.Task[None]] = []
         self._huge_pages = HugePages() if huge_pages else None
 
@@ -117,10 +118,16 @@ class Server(uvicorn.Server):
         signal.raise_signal(signal.SIGTERM)
 
     def _create_protocol(self) -> Any:
-        if next(self._begun) % COLLECT_AFTER == 0:
-            gc.collect(1)
+        self._collect_now_and_then()
         kind: Any = self.config.http_protocol_class
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _collect_now_and_then(self) -> None:
+        here = len(self.server_state.connections)
+        self._begun, self._fewest = self._begun + 1, min(self._fewest, here)
+        if self._begun >= COLLECT_AFTER or here - self._fewest >= COLLECT_AFTER_MORE:
+            gc.collect(1)
+            self._begun, self._fewest = 0, here
 
     async def _wait_until_known(self) -> None:
         # The one that it replaces goes then, and its sockets come here. Before the store is read no resume

@@ -43,7 +43,7 @@ class Door(asyncio.Protocol):
     """
 
     request_timeout: ClassVar[float]
-    """Seconds for the head of a request; it and the next two are the server's: see :func:`door`."""
+    """Seconds for the head of a request. These three are one server's: see :func:`door`."""
     turns: ClassVar[Turns]
     handshakes: ClassVar[Gathering]
 
@@ -128,7 +128,7 @@ def _is_half(head: bytes) -> bool:
         head.startswith(b"GET ")
         and len(head) <= ORDINARY
         and b"\r\n\r\n" not in head
-        and head.count(b"\n") == head.count(b"\r\n")  # HTTP has an answer to other lines
+        and head.count(b"\n") == head.count(b"\r\n")  # else HTTP answers at once that it is none
     )
 
 

@@ -43,8 +43,8 @@ class ImpatientHttp(HttpToolsProtocol):
 
         Args:
             before: The protocol that it had until now.
-            timer: Cuts the peer if the head of its first request takes too long. Nothing waits for the peer
-                if it is cancelled.
+            timer: Cuts the peer if the head of its first request takes too long. It is cancelled if the peer
+                had to wait at the door: then the time begins anew.
             request_timeout: Seconds for the heads of later ones, and between two parts of a body.
         """
         self._timer, self.request_timeout = timer, request_timeout

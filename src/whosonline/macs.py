@@ -8,7 +8,7 @@ from functools import lru_cache
 from django.utils.encoding import force_bytes
 
 BLOCK = 64
-"""Bytes of a key, which SHA-256 takes before all else."""
+"""Bytes that SHA-256 takes at a time; an HMAC's key is filled up to so many."""
 
 
 def salted_digest(salt: str, value: str | bytes, secret: str | bytes) -> bytes:

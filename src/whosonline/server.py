@@ -188,7 +188,7 @@ def configure(application: Any, *, access_log: bool = False, trusted_proxies: st
 
     policy = get_settings().policy
     ws = protocol()
-    # They are tried out together.
+    # The door was tried out together with the sockets: it leads to them.
     http = "auto" if ws == "auto" else door(policy.request_timeout)
     config = uvicorn.Config(
         application,

@@ -46,9 +46,9 @@ other; and how many of the latter until it looks through all, if there is a quar
 The first two are to be short looks: among a million objects one takes seconds on a busy machine."""
 
 COLLECT_AFTER, COLLECT_AFTER_MORE = 1000, 200
-"""New connections after which it looks too, whatever it has counted, and how many more than there were are
-enough: it takes what ends meanwhile off its count, so that in a storm the youngest would be a million before
-it looks. Where as many go as come, most of what is young ends by itself, and need not be looked at."""
+"""New connections after which Python is told to look too, and how many more than there were are enough: it
+takes objects that end off its count, so that in a storm the youngest would be a million before it looks by
+itself. Where as many go as come, most of what is young ends by itself, and need not be looked at."""
 
 
 class Server(uvicorn.Server):

@@ -20,7 +20,7 @@ does, and along with a frame where one goes out shortly before; gives no peer up
 yet; and takes the loss of many peers in turns. Short messages, which is what clients send, it reads itself.
 
 This leans on what uvicorn does not promise. So it stands here, in ``door.py`` and ``http_protocol.py`` alone;
-:func:`protocol` tries it out before a server begins, and falls back to uvicorn's own sockets;
+:func:`protocol` tries it out before a server begins, which falls back to uvicorn's own protocols;
 ``tests/test_websocket_protocol.py`` fails when an upgrade breaks it.
 """
 
@@ -146,11 +146,11 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         while (found := _frame(data, begin, self.config.ws_max_size)) is not None:
             if self.close_sent or self.transport.is_closing():
                 break  # websockets knows what that leaves to be done
-            frame, begin = found
-            if frame.opcode is Opcode.TEXT:
-                self.handle_text(frame)
+            taken, begin = found
+            if taken.opcode is Opcode.TEXT:
+                self.handle_text(taken)
             else:
-                self.handle_pong(frame)
+                self.handle_pong(taken)
         return data[begin:]
 
     def take_over(self, before: Any, request: Handshake, answer: Answer) -> None:
@@ -253,19 +253,20 @@ def handshake_for(config: Any, request: bytes) -> tuple[Handshake, Answer] | Non
 
 
 def _frame(data: bytes, begin: int, longest: int) -> tuple[Frame, int] | None:
-    """Return the frame that begins there, and where it ends, if a client sends it often (RFC 6455, 5.2).
+    """Return the frame that begins there, and where it ends, if it has come whole, and is a pong or a text.
 
-    That is one that has come whole, and is a whole text of no more than so many bytes, or 65,535, or a pong.
+    A text has to be a whole message, of no more bytes than the longest may have, and than a size of 16 bits
+    can say (RFC 6455, 5.2).
     """
-    if len(data) < begin + 2 or not 0x80 <= data[begin + 1] <= 0xFE:
+    if len(data) < begin + 2 or not 0x80 <= data[begin + 1] <= 0xFE or data[begin] not in (0x81, 0x8A):
         return None
     first, size, mask = data[begin], data[begin + 1] - 0x80, begin + 2
     if size == 126:
         size, mask = int.from_bytes(data[mask : mask + 2], "big"), mask + 2
     end = mask + 4 + size
-    if len(data) < end or size > (longest if first == 0x81 else 125 if first == 0x8A else -1):
+    opcode, most = (Opcode.TEXT, longest) if first == 0x81 else (Opcode.PONG, 125)
+    if len(data) < end or size > most:
         return None
-    opcode = Opcode.TEXT if first == 0x81 else Opcode.PONG
     return Frame(opcode, apply_mask(data[mask + 4 : end], data[mask : mask + 4])), end
 
 

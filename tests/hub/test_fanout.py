@@ -107,22 +107,38 @@ async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
     assert [message["online"] for message in tab.take()] == [21]
 
 
-@pytest.mark.parametrize("lasts", [7, 13, 30])
-async def test_a_count_that_changes_fast_is_told_when_it_stands_still_or_after_two_seconds(
-    world: World, monkeypatch, lasts: int
+@pytest.mark.parametrize("knows_them", [False, True])
+@pytest.mark.parametrize(("lasts", "told"), [(7, [(8, 71)]), (13, [(14, 131)]), (30, [(16, 161), (31, 301)])])
+async def test_a_count_that_a_crowd_changes_is_told_when_it_stands_still_or_after_two_seconds(
+    world: World, monkeypatch, lasts: int, told: list[tuple[int, int]], knows_them: bool
 ):
     monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
     _, (tab,) = await quiet_tabs(world, 1)
-    told: list[tuple[int, int]] = []
-    for tenth in range(40):
-        for number in range(10 if tenth < lasts else 0):
-            user = f"u{tenth}.{number}"
+    if knows_them:  # so that there are changes which could take the count along at any time
+        await tab.say(json.dumps({"type": "watch", "users": [f"u{eighth}.9" for eighth in range(lasts)]}))
+        tab.take()
+    seen: list[tuple[int, int]] = []
+    for eighth in range(40):
+        for number in range(10 if eighth < lasts else 0):
+            user = f"u{eighth}.{number}"
             world.sync.touch(user, Profile(user, user), "s", 1000)
         await settle()
-        told += [(tenth, message["online"]) for message in tab.take()]
-        await world.clock.advance(0.1)
-    expected = {7: [(11, 71)], 13: [(14, 131)], 30: [(21, 211), (31, 301)]}
-    assert told == [(0, 11), *expected[lasts]]
+        seen += [(eighth, message["online"]) for message in tab.take() if "online" in message]
+        await world.clock.advance(0.125)
+    assert seen == [(0, 11), *told]
+
+
+async def test_a_large_count_that_changes_all_the_time_is_told_every_other_second(world: World, monkeypatch):
+    monkeypatch.setattr(fanout, "time", NO_TIME_PASSES)
+    hub, (tab,) = await quiet_tabs(world, 1)
+    seen = []
+    for eighth in range(40):
+        monkeypatch.setattr(hub.replica, "count", lambda room, now=eighth: 10_000 + 60 * now)
+        hub._fanout.flush_soon()
+        await settle()
+        seen += [(eighth, message["online"]) for message in tab.take()]
+        await world.clock.advance(0.125)
+    assert seen == [(0, 10_000), (16, 10_900), (32, 11_900)]
 
 
 async def test_a_change_just_after_the_count_alone_was_told_waits_for_no_tick(world: World, monkeypatch):
@@ -307,6 +323,23 @@ async def test_many_wait_for_changes_that_take_the_count_along(world: World, mon
     assert [tab.take() for tab in (bob, *others)] == [[{"type": "update", "online": 5}]] * 3
 
 
+async def test_those_who_come_before_anything_is_known_are_told_the_right_count_though_a_crowd_is_here(
+    world: World, monkeypatch
+):
+    for number in range(12):
+        world.sync.touch(f"u{number}", Profile(f"u{number}", "U"), "s", 1000)
+    hub = await world.node()
+    # As if it had just begun, and could not reach the store at first.
+    hub._fanout._knows, hub._fanout._away, hub._fanout.online = False, True, 0
+    tab = arrive(hub, "bob")
+    await settle()
+    tab.take()
+    hub._fanout._next_count = hub._fanout._count_since = world.clock.time()
+    hub._fanout.set_known()
+    await settle()
+    assert [message["online"] for message in tab.take("update")] == [13]
+
+
 async def test_a_few_are_told_the_count_at_once_and_without_rests(world: World, monkeypatch):
     monkeypatch.setattr(fanout, "FEW", 3)
     monkeypatch.setattr(fanout, "RIDE", 0.125)
@@ -336,7 +369,7 @@ async def test_who_is_told_the_count_though_it_has_not_changed_is_one_of_many_as
 
 
 @pytest.mark.parametrize("few", [0, 10])
-async def test_after_a_count_the_next_rests_for_twenty_times_as_long_as_it_took(
+async def test_after_a_count_the_next_rests_the_longer_the_longer_it_took(
     world: World, monkeypatch, few: int
 ):
     monkeypatch.setattr(fanout, "FEW", few)

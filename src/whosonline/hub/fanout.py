@@ -9,8 +9,9 @@ has a core for itself, and half of one whose core is busy with others.
 The online count goes to everybody, and hardly anybody waits for it: it goes along with the changes that are
 told meanwhile, and alone to those for whom there are none. Frames about the count alone go out beside the
 flushes, bit by bit, so that they never have more than a twentieth of the process, and no change waits for
-them; but for the count after an outage, which goes at once, before the news that all is well. Who has come
-or looked elsewhere meanwhile was told a newer figure than everybody: that is noted, and no older one follows.
+them; but for the count after an outage, which goes at once, before the news that all is well. A few are told
+at once. Who has come or looked elsewhere meanwhile was told a newer figure than everybody: that is noted, and
+no older one follows. While a crowd comes or goes the count is told half as often, and when that is over.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ tell the less the more there is to tell."""
 UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""
 
-FAST = 10
-"""A count that is so many away from what everybody has been told changes fast. Who is told it in the middle
-of that has to wait for its end..."""
+CROWD = 10
+"""By so many the count differs from what everybody was told when a crowd comes or goes. Whoever was told it
+in the middle of that would have to wait for the figure at its end..."""
 
 STILL = 0.15
-"""...so it is told once it has stood still for so many seconds, or after twice as long as it has to rest."""
+"""...so it is told once it has not changed for so many seconds; or COUNT_INTERVAL later than it could have
+been told, if it still changes then."""
 
 FEW = 1_000
 """Connections that are told the count alone at once: some 15 ms of the processor."""
@@ -67,10 +69,10 @@ LONGEST_RIDE = 2.0
 
 COUNT_REST = 20
 """After frames about the count alone the next such frames rest for so many times as long as those took of the
-processor. Those to a few do not rest between each other..."""
+processor (but those to a few, between each other)..."""
 
 LONGEST_COUNT_REST = 1.0
-"""...but for no more seconds than these: what took longer was not the frames."""
+"""...and for no more seconds than these: what took longer was not the frames."""
 
 
 class Fanout:
@@ -92,9 +94,8 @@ class Fanout:
         self._timer_due = 0.0
         self._next_flush = clock.time()
         self._next_count = clock.time()
-        self._figure = 0
-        """What would be told as the online count now..."""
-        self._figure_since = clock.time()
+        self._count, self._count_since = 0, clock.time()
+        """How many were online when it was last looked, and since when it is so many."""
         self._sending: _Sending | None = None
         self._counting: _Sending | None = None
         self.online = 0
@@ -173,8 +174,8 @@ class Fanout:
 
     def flush_soon(self) -> None:
         """Flush as soon as the rules allow; now, if a tick has passed since the last flush."""
-        if (figure := shown(self._replica.count(SITE), self.online)) != self._figure:
-            self._figure, self._figure_since = figure, self._clock.time()
+        if (count := self._replica.count(SITE)) != self._count:
+            self._count, self._count_since = count, self._clock.time()
         due = self._due()
         if due is None or self._sending is not None:
             return  # the end of a flush looks again
@@ -211,16 +212,17 @@ class Fanout:
             return self._next_flush
         if not self._counts or self._counting is not None:
             return None  # the end of a count looks again
-        if self._told_otherwise or self._figure != self.online:
+        if self._told_otherwise or shown(self._count, self.online) != self.online:
             return max(self._next_flush, self._count_due())
         return None
 
     def _count_due(self) -> float:
         """Return when the count may be told."""
-        if abs(self._figure - self.online) < FAST:
+        nobody_knows = self._all_untold or self.online == UNSURE
+        if nobody_knows or abs(shown(self._count, self.online) - self.online) < CROWD:
             return self._next_count
-        longest = self._next_count + self._policy.count_interval
-        return max(self._next_count, min(self._figure_since + STILL, longest))
+        latest = self._next_count + self._policy.count_interval
+        return max(self._next_count, min(self._count_since + STILL, latest))
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -291,7 +293,8 @@ class Fanout:
 
     def _tell_alone(self, count: _Sending) -> None:
         """Tell the count to those who are not told it along with a change."""
-        untold = self._views.untold() + len(self._told_otherwise)
+        # Where it has not changed it is for those alone who were told another.
+        untold = self._views.untold() or len(self._told_otherwise)
         count.rests = untold > FEW
         self._go_on_after(min(RIDE * untold, LONGEST_RIDE) if count.rests else 0.0, count)
 

@@ -241,6 +241,20 @@ async def test_who_has_said_all_is_not_cut_and_who_has_not_is(said: bytes, is_cu
     await asyncio.gather(*transport.protocol.tasks)
 
 
+def waiting(said: bytes, application: Any, transport: Closing) -> Any:
+    """Return the protocol of a peer who has said this, and has to wait for its turn."""
+    config = uvicorn.Config(
+        application, interface="asgi3", ws=for_a_server(), ws_per_message_deflate=False, log_config=None
+    )
+    config.load()
+    its_door = door(20)
+    its_door.turns.take_place = lambda: False  # type: ignore[method-assign]
+    first = its_door(config, ServerState(), {})
+    first.connection_made(transport)
+    first.data_received(said)
+    return first
+
+
 @pytest.mark.parametrize("said", [HANDSHAKE, PAGE])
 async def test_where_a_peer_was_is_known_though_it_goes_while_it_waits(said: bytes) -> None:
     scopes: list[Any] = []
@@ -255,15 +269,7 @@ async def test_where_a_peer_was_is_known_though_it_goes_while_it_waits(said: byt
         def get_extra_info(self, name: str, default: Any = None) -> Any:
             return self.here if name in ("peername", "sockname") else default
 
-    config = uvicorn.Config(
-        application, interface="asgi3", ws=for_a_server(), ws_per_message_deflate=False, log_config=None
-    )
-    config.load()
-    its_door = door(20)
-    its_door.turns.take_place = lambda: False  # type: ignore[method-assign]
-    first = its_door(config, ServerState(), {})
-    first.connection_made(transport := Leaving())
-    first.data_received(said)
+    first = waiting(said, application, transport := Leaving())
     transport.here = None
     first._enter()
     await asyncio.sleep(0)
@@ -273,13 +279,7 @@ async def test_where_a_peer_was_is_known_though_it_goes_while_it_waits(said: byt
 
 
 async def test_a_connection_that_cannot_go_on_after_it_has_waited_is_given_up() -> None:
-    config = uvicorn.Config(silent, interface="asgi3", ws=for_a_server(), log_config=None)
-    config.load()
-    its_door = door(20)
-    its_door.turns.take_place = lambda: False  # type: ignore[method-assign]
-    first = its_door(config, ServerState(), {})
-    first.connection_made(transport := Closing())
-    first.data_received(PAGE)
+    first = waiting(PAGE, silent, transport := Closing())
     first._config = None
     with pytest.raises(AttributeError):
         first._enter()

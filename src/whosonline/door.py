@@ -14,7 +14,6 @@ times a second, since several in a row cost less.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
@@ -24,7 +23,7 @@ from .http_protocol import ImpatientHttp
 from .hub.clock import LoopClock
 from .hub.gathering import Gathering
 from .hub.turns import Turns
-from .websocket_protocol import handshake_for
+from .websocket_protocol import became_socket
 
 AT_ONCE = 10
 """New connections that go on in one turn of the loop."""
@@ -103,23 +102,15 @@ class Door(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Become what the head asks for."""
-        handshake = handshake_for(self._config, self._head)
-        if handshake is None:
-            http = self._begin(ImpatientHttp)
-            http.take_over(self, self._timer, self.request_timeout)
-            http.data_received(self._head)
-        else:
+        config, state, app = self._config, self._server_state, self._app_state
+        if became_socket(self, self._head, config, state, app):
             self._timer.cancel()
-            socket = self._begin(self._config.ws_protocol_class)
-            socket.take_over(self, *handshake)
-
-    def _begin(self, kind: Callable[..., Any]) -> Any:
-        """Return the protocol that comes after this one."""
-        self._server_state.connections.discard(self)
-        state, app = self._server_state, self._app_state
-        after = kind(config=self._config, server_state=state, app_state=app)
-        self.transport.set_protocol(after)
-        return after
+            return
+        state.connections.discard(self)
+        http = ImpatientHttp(config, state, app)
+        self.transport.set_protocol(http)
+        http.take_over(self, self._timer, self.request_timeout)
+        http.data_received(self._head)
 
 
 def _is_half(head: bytes) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .websocket_protocol import handshake_for
+from .websocket_protocol import became_socket
 
 
 class Awaits(Enum):
@@ -76,15 +76,8 @@ class ImpatientHttp(HttpToolsProtocol):
             self.scope["http_version"].encode(),
         )
         head = b"".join([line, *(b"%s: %s\r\n" % header for header in self.headers), b"\r\n"])
-        handshake = handshake_for(self.config, head)
-        if handshake is None:
+        if not became_socket(self, head, self.config, self.server_state, self.app_state):
             super().handle_websocket_upgrade()
-        else:
-            self.connections.discard(self)
-            kind: Any = self.ws_protocol_class
-            socket = kind(config=self.config, server_state=self.server_state, app_state=self.app_state)
-            socket.take_over(self, *handshake)
-            self.transport.set_protocol(socket)
         # It holds this protocol, as this does it: without a word they would wait for Python's collector.
         self.parser = None
 

@@ -244,12 +244,23 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         return True
 
 
-def handshake_for(config: Any, request: bytes) -> tuple[Handshake, Answer] | None:
-    """Return what a server's sockets take as it is; None where uvicorn and websockets are to read it."""
+def became_socket(before: Any, request: bytes, config: Any, server_state: Any, app_state: Any) -> bool:
+    """Make a socket of a connection, if a server's sockets take what it has said as it is; return whether so.
+
+    Args:
+        before: The protocol that it had until now.
+        request: All that it has said. If it became no socket, uvicorn and websockets are to read that.
+    """
     kind = config.ws_protocol_class
     if kind is None or not issubclass(kind, FramesProtocol) or config.ws_per_message_deflate:
-        return None
-    return read_handshake(request)
+        return False
+    if (handshake := read_handshake(request)) is None:
+        return False
+    server_state.connections.discard(before)
+    socket: Any = kind(config=config, server_state=server_state, app_state=app_state)
+    before.transport.set_protocol(socket)
+    socket.take_over(before, *handshake)
+    return True
 
 
 def _frame(data: bytes, begin: int, longest: int) -> tuple[Frame, int] | None:

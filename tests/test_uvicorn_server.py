@@ -209,11 +209,19 @@ async def test_garbage_is_looked_for_when_connections_are_many_more_or_many_have
         assert looked == [1] * len(looked)  # among the youngest
         return len(looked)
 
+    monkeypatch.setattr(uvicorn_server.random, "randrange", lambda most: begun)
+    begun = 0
     assert come(5 * COLLECT_AFTER_MORE + 1) == 5
     here.clear()
     assert come(COLLECT_AFTER_MORE) == 0
     assert come(1) == 1  # of those that are fewer than before as many more have come
     for _ in range(COLLECT_AFTER - 1):
+        here.pop()
+        assert come(1) == 0
+    here.pop()
+    begun = COLLECT_AFTER // 2 - 1
+    assert come(1) == 1
+    for _ in range(COLLECT_AFTER // 2):
         here.pop()
         assert come(1) == 0
     here.pop()

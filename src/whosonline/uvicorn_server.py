@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import random
 import signal
 import socket
 import sys
@@ -48,7 +49,8 @@ The first two are to be short looks: among a million objects one takes seconds o
 COLLECT_AFTER, COLLECT_AFTER_MORE = 1000, 200
 """New connections after which Python is told to look too, and how many more than there were are enough: it
 takes objects that end off its count, so that in a storm the youngest would be a million before it looks by
-itself. Where as many go as come, most of what is young ends by itself, and need not be looked at."""
+itself. Where as many go as come, most of what is young ends by itself, and need not be looked at. From the
+second time on half as many may be enough."""
 
 
 class Server(uvicorn.Server):
@@ -127,7 +129,8 @@ class Server(uvicorn.Server):
         self._begun, self._fewest = self._begun + 1, min(self._fewest, here)
         if self._begun >= COLLECT_AFTER or here - self._fewest >= COLLECT_AFTER_MORE:
             gc.collect(1)
-            self._begun, self._fewest = 0, here
+            # Not from 0: processes that take as many each would all look in the same moment.
+            self._begun, self._fewest = random.randrange(COLLECT_AFTER // 2), here
 
     async def _wait_until_known(self) -> None:
         # The one that it replaces goes then, and its sockets come here. Before the store is read no resume

@@ -29,7 +29,14 @@ from .conftest import Tab, World
 def no_rides_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a few connections told the count as many are, but at once."""
     monkeypatch.setattr(fanout, "FEW", 0)
-    monkeypatch.setattr(fanout, "RIDE", 0.0)
+    monkeypatch.setattr(fanout, "LONGEST_RIDE", 0.0)
+
+
+def rides(monkeypatch: pytest.MonkeyPatch, few: int, longest: float) -> None:
+    """Have the count ride for an eighth of a second, and again, where it is for more than a few."""
+    monkeypatch.setattr(fanout, "FEW", few)
+    monkeypatch.setattr(fanout, "RIDE", 0.125)
+    monkeypatch.setattr(fanout, "LONGEST_RIDE", longest)
 
 
 def each_look_takes(seconds: float, work: float) -> Any:
@@ -304,23 +311,52 @@ async def test_a_change_takes_the_count_along(world: World, monkeypatch):
 
 
 async def test_many_wait_for_changes_that_take_the_count_along(world: World, monkeypatch):
-    monkeypatch.setattr(fanout, "FEW", 2)
-    monkeypatch.setattr(fanout, "RIDE", 0.125)
+    rides(monkeypatch, few=1, longest=5)
     _, (bob, *others) = await quiet_tabs(world, 3)
     await bob.say('{"type":"watch","users":["friend"]}')
     bob.take()
     world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
-    await world.clock.advance(0.25)
+    await world.clock.advance(0.0625)
     world.sync.touch("friend", Profile("friend", "Friend"), "s", 1000)
     await world.clock.advance(0.0625)
     # The count as it was when it began to be told; the next will have this in it.
     assert bob.take() == [{"type": "update", "online": 4, "users": {"friend": {"status": "online"}}}]
+    assert [tab.take() for tab in others] == [[], []]
+    # A third of them were told: it is worth to wait once more, and then it was not.
+    await world.clock.advance(0.0625)
     assert [tab.take() for tab in others] == [[], []]
     await world.clock.advance(0.0625)
     assert [tab.take() for tab in others] == [[{"type": "update", "online": 4}]] * 2
     assert bob.take() == []
     await world.clock.advance(2)
     assert [tab.take() for tab in (bob, *others)] == [[{"type": "update", "online": 5}]] * 3
+
+
+@pytest.mark.parametrize(
+    ("few", "longest", "after"),
+    [
+        pytest.param(0, 0.375, 3, id="however many changes take it along"),
+        pytest.param(3, 5, 2, id="no longer than many are left"),
+    ],
+)
+async def test_none_of_many_waits_for_ever_for_the_count(world: World, monkeypatch, few, longest, after):
+    rides(monkeypatch, few, longest)
+    _, tabs = await quiet_tabs(world, 5)
+    for number, tab in enumerate(tabs):
+        await tab.say(f'{{"type":"watch","users":["friend {number}"]}}')
+        tab.take()
+    world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
+    for number in range(5):
+        await world.clock.advance(0.0625)
+        assert [len(tab.take("update")) for tab in tabs] == [0] * 5
+        world.sync.touch(f"friend {number}", Profile("friend", "Friend"), "s", 1000)
+        await world.clock.advance(0.0625)
+        told = [[message["online"] for message in tab.take("update")] for tab in tabs]
+        if number + 1 == after:
+            assert told == [[]] * number + [[6]] * (5 - number)
+            return
+        assert told == [[]] * number + [[6]] + [[]] * (4 - number)
+    raise AssertionError("it was never told to those left")
 
 
 async def test_those_who_come_before_anything_is_known_are_told_the_right_count_though_a_crowd_is_here(
@@ -341,8 +377,7 @@ async def test_those_who_come_before_anything_is_known_are_told_the_right_count_
 
 
 async def test_a_few_are_told_the_count_at_once_and_without_rests(world: World, monkeypatch):
-    monkeypatch.setattr(fanout, "FEW", 3)
-    monkeypatch.setattr(fanout, "RIDE", 0.125)
+    rides(monkeypatch, few=3, longest=5)
     _, tabs = await quiet_tabs(world, 3)
     monkeypatch.setattr(fanout, "time", a_turn_for_each_frame(work=0.05))
     world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)

@@ -24,7 +24,7 @@ GATHER = 0.03
 """Seconds for each who was looked up, in which further arrivals are gathered for the next question: where
 many come, many are asked about together. There is no rest while as many wait as one question takes."""
 
-LONGEST_GATHER = 0.1
+LONGEST_GATHER = 0.2
 """Seconds."""
 
 LET_IN = 20

@@ -60,12 +60,15 @@ been told, if it still changes then."""
 FEW = 1_000
 """Connections that are told the count alone at once: some 15 ms of the processor."""
 
-RIDE = 0.0001
-"""Seconds for each connection to be told the count, where there are more, in which it goes along with changes
-only: whoever is told of one needs no frame of its own."""
+RIDE = 1.0
+"""Seconds in which the count goes along with changes only, where there are more: whoever is told of one needs
+no frame of its own. It rides on for as long again..."""
 
-LONGEST_RIDE = 2.0
-"""Seconds of that at most."""
+WORTH = 0.1
+"""...whenever meanwhile so great a part of those that were left were told of one..."""
+
+LONGEST_RIDE = 5.0
+"""...and for so many seconds at most."""
 
 COUNT_REST = 20
 """After frames about the count alone the next such frames rest for so many times as long as those took of the
@@ -293,10 +296,22 @@ class Fanout:
 
     def _tell_alone(self, count: _Sending) -> None:
         """Tell the count to those who are not told it along with a change."""
-        # Where it has not changed it is for those alone who were told another.
-        untold = self._views.untold() or len(self._told_otherwise)
-        count.rests = untold > FEW
-        self._go_on_after(min(RIDE * untold, LONGEST_RIDE) if count.rests else 0.0, count)
+        untold = self._views.untold()
+        # Where it has not changed it is for those alone who were told another, and they cannot ride.
+        count.rests = (untold or len(self._told_otherwise)) > FEW
+        self._ride(count, untold, LONGEST_RIDE)
+
+    def _ride(self, count: _Sending, untold: int, longest: float) -> None:
+        """Have changes take the count along, as long as they do for many, and for so many seconds at most."""
+        if untold <= FEW or longest <= 0:
+            self._go_on_after(0.0, count)
+            return
+
+        def look() -> None:
+            left = self._views.untold()
+            self._ride(count, left, longest - RIDE if untold - left >= WORTH * untold else 0.0)
+
+        self._clock.call_at(self._clock.time() + RIDE, look)
 
     def _end_count(self, sent: _Sending) -> None:
         self._counting = None

@@ -209,8 +209,14 @@ async def test_garbage_is_looked_for_when_connections_are_many_more_or_many_have
         assert looked == [1] * len(looked)  # among the youngest
         return len(looked)
 
-    monkeypatch.setattr(uvicorn_server.random, "randrange", lambda most: begun)
+    ends: set[tuple[int, int]] = set()
     begun = 0
+
+    def randrange(start: int, stop: int) -> int:
+        ends.add((start, stop))
+        return begun
+
+    monkeypatch.setattr(uvicorn_server, "random", SimpleNamespace(randrange=randrange))
     assert come(5 * COLLECT_AFTER_MORE + 1) == 5
     here.clear()
     assert come(COLLECT_AFTER_MORE) == 0
@@ -219,10 +225,11 @@ async def test_garbage_is_looked_for_when_connections_are_many_more_or_many_have
         here.pop()
         assert come(1) == 0
     here.pop()
-    begun = COLLECT_AFTER // 2 - 1
+    begun = COLLECT_AFTER // 4
     assert come(1) == 1
-    for _ in range(COLLECT_AFTER // 2):
+    for _ in range(COLLECT_AFTER - begun - 1):
         here.pop()
         assert come(1) == 0
     here.pop()
     assert come(1) == 1
+    assert ends == {(-(COLLECT_AFTER // 4), COLLECT_AFTER // 4)}

@@ -2,7 +2,7 @@
 
 Most connections to a site with a hub are sockets, and browsers' handshakes all look alike. uvicorn makes a
 protocol of many parts for each connection, which reads the handshake as HTTP, and is thrown away again. Here
-the handshake is read by itself, and the connection becomes a socket at once; whatever looks different becomes
+the connection becomes a socket at once, if its handshake is such a one; whatever looks different becomes
 HTTP's connection, with all that it has said so far.
 
 uvicorn answers as many handshakes as have come before it looks at anything else. A thousand that come
@@ -23,7 +23,7 @@ from .http_protocol import ImpatientHttp
 from .hub.clock import LoopClock
 from .hub.gathering import Gathering
 from .hub.turns import Turns
-from .websocket_protocol import became_socket
+from .websocket_protocol import take_as_socket
 
 AT_ONCE = 10
 """New connections that go on in one turn of the loop."""
@@ -103,7 +103,7 @@ class Door(asyncio.Protocol):
     def _go_on(self) -> None:
         """Become what the head asks for."""
         config, state, app = self._config, self._server_state, self._app_state
-        if became_socket(self, self._head, config, state, app):
+        if take_as_socket(self, self._head, config, state, app):
             self._timer.cancel()
             return
         state.connections.discard(self)

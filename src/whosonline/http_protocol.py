@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .websocket_protocol import became_socket
+from .websocket_protocol import take_as_socket
 
 
 class Awaits(Enum):
@@ -76,7 +76,7 @@ class ImpatientHttp(HttpToolsProtocol):
             self.scope["http_version"].encode(),
         )
         head = b"".join([line, *(b"%s: %s\r\n" % header for header in self.headers), b"\r\n"])
-        if not became_socket(self, head, self.config, self.server_state, self.app_state):
+        if not take_as_socket(self, head, self.config, self.server_state, self.app_state):
             super().handle_websocket_upgrade()
         # It holds this protocol, as this does it: without a word they would wait for Python's collector.
         self.parser = None

@@ -50,7 +50,7 @@ COLLECT_AFTER, COLLECT_AFTER_MORE = 1000, 200
 """New connections after which Python is told to look too, and how many more than there were are enough: it
 takes objects that end off its count, so that in a storm the youngest would be a million before it looks by
 itself. Where as many go as come, most of what is young ends by itself, and need not be looked at. From the
-second time on half as many may be enough."""
+second time on it may be a quarter more or less."""
 
 
 class Server(uvicorn.Server):
@@ -75,7 +75,8 @@ class Server(uvicorn.Server):
         self._accepting = accepting
         self._shared = shared
         self._begun = self._fewest = 0
-        """Connections since garbage was last looked for: that have begun, and the fewest that there were."""
+        """Connections since garbage was last looked for: that have begun, by a count that begins about 0, and
+        the fewest that there were."""
         self._tasks: list[asyncio.Task[None]] = []
         self._huge_pages = HugePages() if huge_pages else None
 
@@ -129,8 +130,9 @@ class Server(uvicorn.Server):
         self._begun, self._fewest = self._begun + 1, min(self._fewest, here)
         if self._begun >= COLLECT_AFTER or here - self._fewest >= COLLECT_AFTER_MORE:
             gc.collect(1)
-            # Not from 0: processes that take as many each would all look in the same moment.
-            self._begun, self._fewest = random.randrange(COLLECT_AFTER // 2), here
+            # Not from 0: where as many go as come, processes would all look in the same moment.
+            quarter = COLLECT_AFTER // 4
+            self._begun, self._fewest = random.randrange(-quarter, quarter), here
 
     async def _wait_until_known(self) -> None:
         # The one that it replaces goes then, and its sockets come here. Before the store is read no resume

@@ -14,10 +14,11 @@ scope's extensions:
     Writes the bytes of a whole frame now, if the peer has taken all that was written before and the socket is
     open; returns whether it did. If not, ASGI's ``send`` waits for that, or says why it never will be.
 
-Beside that it takes a handshake as browsers send it from the door, which has just read it; all others
-are left to websockets. It pings in fewer steps, by one timer for all, since that is most of what an idle site
-does, and along with a frame where one goes out shortly before; gives no peer up whose answer it has not read
-yet; and takes the loss of many peers in turns. Short messages, which is what clients send, it reads itself.
+Beside that a handshake as browsers send it is read here, whether it comes from the door or from HTTP; all
+others are left to websockets. It pings in fewer steps, by one timer for all, since that is most of what an
+idle site does, and along with a frame where one goes out shortly before; gives no peer up whose answer it has
+not read yet; and takes the loss of many peers in turns. Short messages, which is what clients send, it reads
+itself.
 
 This leans on what uvicorn does not promise. So it stands here, in ``door.py`` and ``http_protocol.py`` alone;
 :func:`protocol` tries it out before a server begins, which falls back to uvicorn's own protocols;
@@ -244,12 +245,14 @@ class FramesProtocol(WebSocketsSansIOProtocol):
         return True
 
 
-def became_socket(before: Any, request: bytes, config: Any, server_state: Any, app_state: Any) -> bool:
-    """Make a socket of a connection, if a server's sockets take what it has said as it is; return whether so.
+def take_as_socket(before: Any, request: bytes, config: Any, server_state: Any, app_state: Any) -> bool:
+    """Make a socket of a connection, if the server's sockets take its handshake as it is; return whether so.
+
+    If not, nothing has changed: uvicorn and websockets are to read it.
 
     Args:
         before: The protocol that it had until now.
-        request: All that it has said. If it became no socket, uvicorn and websockets are to read that.
+        request: The handshake.
     """
     kind = config.ws_protocol_class
     if kind is None or not issubclass(kind, FramesProtocol) or config.ws_per_message_deflate:

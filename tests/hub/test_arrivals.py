@@ -36,8 +36,75 @@ async def test_a_single_socket_waits_for_no_other(door: Door):
     door.answers.set()
     arrivals = Arrivals(door.look_up, most=10, timeout=10)
     assert await arrivals.who("a") == "who has a"
+    assert door.asked == [["a"]]
+
+
+async def test_nobody_is_found_who_is_not_known(door: Door, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "GATHER", 0)
+    door.answers.set()
+    arrivals = Arrivals(door.look_up, most=10, timeout=10)
     assert await arrivals.who("nobody's") is None
-    assert door.asked == [["a"], ["nobody's"]]
+    assert await arrivals.who("a") == "who has a"
+
+
+async def test_who_comes_in_a_moment_after_others_is_asked_about_together_with_who_comes_next(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "GATHER", 60)
+    monkeypatch.setattr(module, "LONGEST_GATHER", 60)
+    monkeypatch.setattr(module, "TOGETHER", 3)
+    door.answers.set()
+    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    await arrivals.who("first")
+    coming = [asyncio.create_task(arrivals.who("second"))]
+    await settle()
+    coming += [asyncio.create_task(arrivals.who("third"))]
+    await settle()
+    assert door.asked == [["first"]]
+    async with asyncio.timeout(5):
+        await arrivals.who("fourth")  # as many as one question takes wait for nobody
+    await asyncio.gather(*coming)
+    assert door.asked == [["first"], ["second", "third", "fourth"]]
+    coming = [asyncio.create_task(arrivals.who("fifth"))]
+    await settle()
+    assert len(door.asked) == 2  # and the next wait again
+    for task in coming:
+        task.cancel()
+
+
+async def test_there_is_no_rest_while_as_many_wait_as_one_question_takes(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "GATHER", 60)
+    monkeypatch.setattr(module, "LONGEST_GATHER", 60)
+    monkeypatch.setattr(module, "TOGETHER", 3)
+    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    coming = [asyncio.create_task(arrivals.who("first"))]
+    await settle()
+    coming += [asyncio.create_task(arrivals.who(str(number))) for number in range(3)]
+    await settle()
+    door.answers.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*coming)
+    assert [len(keys) for keys in door.asked] == [1, 3]
+
+
+@pytest.mark.parametrize(("before", "waits"), [(1, 1), (3, 3), (8, 5)])
+async def test_the_more_were_asked_about_the_longer_the_next_are_gathered(
+    door: Door, monkeypatch: pytest.MonkeyPatch, before: int, waits: float
+):
+    waited: list[float] = []
+    timeout = asyncio.timeout
+    monkeypatch.setattr(module, "GATHER", 1)
+    monkeypatch.setattr(module, "LONGEST_GATHER", 5)
+    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    coming = [asyncio.create_task(arrivals.who(str(number))) for number in range(before)]
+    await settle()
+    monkeypatch.setattr(module.asyncio, "timeout", lambda seconds: waited.append(seconds) or timeout(0))
+    door.answers.set()
+    await asyncio.gather(*coming)
+    await settle()
+    assert waited == [waits]
 
 
 async def test_who_comes_while_a_look_up_runs_is_in_the_next_with_all_others(door: Door):

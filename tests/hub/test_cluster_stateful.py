@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from whosonline.core.statuses import SITE
-from whosonline.hub import fanout
+from whosonline.hub import sending
 from whosonline.testing import clock
 
 from .simulation.cluster import FOR_EVER, USERS, Cluster
@@ -83,7 +83,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.sound = sound
         if long_flushes:
             # The loop has a turn after each frame.
-            self.patches.enter_context(mock.patch.object(fanout, "YIELD_AFTER", -1.0))
+            self.patches.enter_context(mock.patch.object(sending, "YIELD_AFTER", -1.0))
         for _ in range(PROCESSES):
             self.a_process_starts(cut_off=False, pause=1.0)
         for user, at in tabs:

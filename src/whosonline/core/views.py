@@ -88,6 +88,8 @@ class Views:
         self._marked_ranges: set[DirectoryWindow] = set()
         self._count = 0
         self._uncounted: set[View] = set()  # those still to be told it
+        self.rode = 0
+        """How many have ever been told the count along with a message."""
 
     # Watchers
 
@@ -354,6 +356,7 @@ class Views:
         if view not in self._uncounted:
             return UNSET
         self._uncounted.discard(view)
+        self.rode += len(view.watchers)
         return self._count
 
     def _users_window(self, users: frozenset[str] | None, sight: Sight | None) -> UsersWindow | None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -21,11 +22,13 @@ TOGETHER = 200
 """Sockets that are looked up in one question."""
 
 GATHER = 0.03
-"""Seconds for each who was looked up, in which further arrivals are gathered for the next question: where
-many come, many are asked about together. There is no rest while as many wait as one question takes."""
+"""Seconds for each who was looked up, in which further arrivals are gathered for the next question, unless as
+many wait as one question takes: where several come, several are asked about together..."""
 
 LONGEST_GATHER = 0.2
-"""Seconds."""
+"""...and for how many seconds at most. A question of ten takes twice the time of a thread for each of them
+that one of fifty takes, and meanwhile everything else in the process waits for Python's lock again and again;
+who arrives in a crowd waits so much longer to be let in."""
 
 LET_IN = 20
 """Sockets that are let in during one turn of the loop."""
@@ -52,6 +55,7 @@ class Arrivals(Generic[Found]):
         self._timeout = timeout
         self._waiting: deque[tuple[str, asyncio.Future[Found | None]]] = deque()
         self._asking: asyncio.Task[None] | None = None
+        self._many_wait = asyncio.Event()
 
     async def who(self, key: str) -> Found | None:
         """Return who comes with a key; None for nobody.
@@ -63,6 +67,8 @@ class Arrivals(Generic[Found]):
             raise TryLater("too many are waiting")
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, answer))
+        if len(self._waiting) >= TOGETHER:
+            self._many_wait.set()
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
         try:
@@ -92,7 +98,14 @@ class Arrivals(Generic[Found]):
             else:
                 await self._tell(some, found)
             if len(self._waiting) < TOGETHER:
-                await asyncio.sleep(min(GATHER * len(some), LONGEST_GATHER))
+                await self._gather(min(GATHER * len(some), LONGEST_GATHER))
+
+    async def _gather(self, seconds: float) -> None:
+        """Wait so long for further arrivals, or until as many wait as one question takes."""
+        self._many_wait.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._many_wait.wait()
 
     async def _tell(
         self, some: list[tuple[str, asyncio.Future[Found | None]]], found: Mapping[str, Found] | None

@@ -226,3 +226,9 @@ def _resume(sending: Generator[Any, Any, None], waits_for: Any) -> Generator[Any
                 waits_for = sending.send(value)
         except StopIteration:
             return
+
+
+def as_connection(watcher: Any) -> Connection:
+    """Return a watcher as the connection that it is: the hub lets in no others."""
+    assert isinstance(watcher, Connection)
+    return watcher

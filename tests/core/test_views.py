@@ -101,6 +101,22 @@ def test_a_count_goes_along_with_what_is_new_and_is_left_for_the_others(scene: S
     assert scene.published() == [(Update(users={"ann": UserState(AWAY)}), [watching])]
 
 
+def test_who_comes_or_goes_after_a_count_has_begun_is_not_one_of_those_left_or_told_it(scene: Scene) -> None:
+    watchers = [scene.watcher() for _ in range(3)]
+    for watcher in watchers:
+        scene.views.watch_users(watcher, frozenset({"ann"}))
+    scene.views.tell_count(1)
+    scene.views.part(watchers[0])
+    assert scene.views.untold() == 2
+    for _ in range(5):
+        scene.views.watch_users(scene.watcher(), frozenset({"ann"}))
+    assert scene.views.untold() == 3  # as far as it is known: one of them has gone
+    scene.views.part(watchers[1])
+    scene.change("ann")
+    scene.published()
+    assert (scene.views.untold(), scene.views.rode) == (0, 3)
+
+
 def test_who_joins_or_is_told_everything_amid_a_count_is_told_it_with_that(scene: Scene) -> None:
     before = scene.watcher()
     scene.views.tell_count(1)

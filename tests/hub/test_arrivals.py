@@ -32,9 +32,11 @@ def door() -> Door:
     return Door()
 
 
-async def test_a_single_socket_waits_for_no_other(door: Door):
+async def test_a_single_socket_waits_for_no_other(door: Door, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "GATHER", 60)
+    monkeypatch.setattr(module, "LONGEST_GATHER", 60)
     door.answers.set()
-    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    arrivals = Arrivals(door.look_up, most=10, timeout=5)
     assert await arrivals.who("a") == "who has a"
     assert door.asked == [["a"]]
 
@@ -47,14 +49,15 @@ async def test_nobody_is_found_who_is_not_known(door: Door, monkeypatch: pytest.
     assert await arrivals.who("a") == "who has a"
 
 
+@pytest.mark.parametrize(("together", "most"), [(3, 10), (200, 3)])
 async def test_who_comes_in_a_moment_after_others_is_asked_about_together_with_who_comes_next(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: Door, monkeypatch: pytest.MonkeyPatch, together: int, most: int
 ):
     monkeypatch.setattr(module, "GATHER", 60)
     monkeypatch.setattr(module, "LONGEST_GATHER", 60)
-    monkeypatch.setattr(module, "TOGETHER", 3)
+    monkeypatch.setattr(module, "TOGETHER", together)
     door.answers.set()
-    arrivals = Arrivals(door.look_up, most=10, timeout=10)
+    arrivals = Arrivals(door.look_up, most=most, timeout=10)
     await arrivals.who("first")
     coming = [asyncio.create_task(arrivals.who("second"))]
     await settle()

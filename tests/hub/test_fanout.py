@@ -162,8 +162,9 @@ async def test_a_flush_that_is_under_way_goes_no_further_than_the_end_of_the_hub
     await world.clock.advance(1)
     monkeypatch.setattr(sending, "YIELD_AFTER", -1)
     arrive(hub, "ann")
-    while not (told := [tab for tab in tabs if tab.take()]):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while not (told := [tab for tab in tabs if tab.take()]):
+            await asyncio.sleep(0)
     assert len(told) == 1
     hub._fanout.stop()
     await world.clock.advance(10)

@@ -81,6 +81,7 @@ async def test_what_is_waited_for_does_not_come_once_it_is_stopped():
     await each.clock.advance(1)
     each.sending.wait(1, lambda: came.append("second"))
     each.sending.stop()
+    each.sending.wait(1, lambda: came.append("third"))
     await each.clock.advance(2)
     assert came == ["first"]
 

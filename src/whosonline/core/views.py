@@ -87,7 +87,8 @@ class Views:
         self._marked_pages: set[PageWindow] = set()
         self._marked_ranges: set[DirectoryWindow] = set()
         self._count = 0
-        self._uncounted: set[View] = set()  # those still to be told it
+        # Those still to be told it, and how many looked there at the time: who comes later has heard it.
+        self._uncounted: dict[View, int] = {}
         self.rode = 0
         """How many have ever been told the count along with a message."""
 
@@ -191,7 +192,7 @@ class Views:
     def everything(self, online: int | UnsetType) -> Iterator[Delivery]:
         """Return all that has been published, a message for each view."""
         for view in list(self._views.values()):
-            self._uncounted.discard(view)
+            self._uncounted.pop(view, None)
             yield Delivery(_full(view, online), view)
 
     # Changes
@@ -272,11 +273,11 @@ class Views:
         It goes along with the next message for their view (:meth:`publish`), or alone (:meth:`counts`).
         """
         self._count = online
-        self._uncounted = set(self._views.values())
+        self._uncounted = {view: len(view.watchers) for view in self._views.values()}
 
     def untold(self) -> int:
         """Return how many are still to be told the count."""
-        return sum(len(view.watchers) for view in self._uncounted)
+        return sum(map(self._left_of, self._uncounted))
 
     def tell_no_count(self) -> None:
         """Tell the count to nobody more."""
@@ -293,7 +294,7 @@ class Views:
                     break
                 if watcher.view is view:
                     yield watcher
-            self._uncounted.discard(view)
+            self._uncounted.pop(view, None)
             yield None
 
     def publish(self) -> Iterator[Delivery | None]:
@@ -355,9 +356,12 @@ class Views:
     def _take_count(self, view: View) -> int | UnsetType:
         if view not in self._uncounted:
             return UNSET
-        self._uncounted.discard(view)
-        self.rode += len(view.watchers)
+        self.rode += self._left_of(view)
+        del self._uncounted[view]
         return self._count
+
+    def _left_of(self, view: View) -> int:
+        return min(self._uncounted[view], len(view.watchers))
 
     def _users_window(self, users: frozenset[str] | None, sight: Sight | None) -> UsersWindow | None:
         if not users:
@@ -395,7 +399,7 @@ class Views:
         if view.watchers:
             return
         del self._views[view.users, view.page]
-        self._uncounted.discard(view)
+        self._uncounted.pop(view, None)
         for window in (view.users, view.page):
             if window is not None:
                 self._views_of[window].discard(view)

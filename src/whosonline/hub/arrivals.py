@@ -26,8 +26,8 @@ GATHER = 0.03
 many wait as one question takes: where several come, several are asked about together..."""
 
 LONGEST_GATHER = 0.2
-"""...and for how many seconds at most. A question of ten takes twice the time of a thread for each of them
-that one of fifty takes, and meanwhile everything else in the process waits for Python's lock again and again;
+"""...and for how many seconds at most. For each of ten a question takes twice the time of a thread that it
+takes for each of a hundred, and meanwhile all else in the process waits for Python's lock again and again;
 who arrives in a crowd waits so much longer to be let in."""
 
 LET_IN = 20
@@ -52,6 +52,7 @@ class Arrivals(Generic[Found]):
     ) -> None:
         self._look_up = look_up
         self._most = most
+        self._together = min(TOGETHER, most)
         self._timeout = timeout
         self._waiting: deque[tuple[str, asyncio.Future[Found | None]]] = deque()
         self._asking: asyncio.Task[None] | None = None
@@ -67,7 +68,7 @@ class Arrivals(Generic[Found]):
             raise TryLater("too many are waiting")
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, answer))
-        if len(self._waiting) >= TOGETHER:
+        if len(self._waiting) >= self._together:
             self._many_wait.set()
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask())
@@ -86,7 +87,7 @@ class Arrivals(Generic[Found]):
 
     async def _ask_all(self) -> None:
         while self._waiting:
-            some = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+            some = [self._waiting.popleft() for _ in range(min(self._together, len(self._waiting)))]
             some = [(key, answer) for key, answer in some if not answer.done()]  # they gave up meanwhile
             if not some:
                 continue
@@ -97,7 +98,7 @@ class Arrivals(Generic[Found]):
                 await self._tell(some, None)
             else:
                 await self._tell(some, found)
-            if len(self._waiting) < TOGETHER:
+            if len(self._waiting) < self._together:
                 await self._gather(min(GATHER * len(some), LONGEST_GATHER))
 
     async def _gather(self, seconds: float) -> None:

@@ -10,6 +10,7 @@ no older one follows. While a crowd comes or goes the count is told half as ofte
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 
 from msgspec import UNSET, UnsetType
@@ -23,6 +24,8 @@ from ..core.wire import Update, encode
 from .clock import Clock
 from .connection import Connection, Kind, as_connection, frame
 from .sending import Sending
+
+logger = logging.getLogger(__name__)
 
 UNSURE = -1
 """Instead of the figure that everybody has been told, where nobody knows what they were told."""
@@ -45,10 +48,10 @@ LONGEST_RIDE = 1.0
 """...and for how many at most..."""
 
 WORTH = 0.1
-"""...and as long again whenever meanwhile so great a part of them were told it along with a change..."""
+"""...and then again for those who are left, if so great a part were told it along with a change..."""
 
 MOST_RIDES = 5
-"""...so often in all. What it says is how many were online when it began."""
+"""...but so many rides in all. What it says is how many were online when it began."""
 
 REST = 20
 """After frames about the count alone the next such frames rest for so many times as long as those took of the
@@ -64,7 +67,6 @@ class Count:
     Args:
         is_public: Whether everybody may know how many are online.
         flush_soon: Called when there may be something to tell.
-        failed: Called with what went wrong.
     """
 
     def __init__(
@@ -76,7 +78,6 @@ class Count:
         *,
         is_public: bool,
         flush_soon: Callable[[], None],
-        failed: Callable[[Exception], None],
     ) -> None:
         self._replica = replica
         self._views = views
@@ -84,7 +85,6 @@ class Count:
         self._clock = clock
         self._is_public = is_public
         self._flush_soon = flush_soon
-        self._failed = failed
         self._next = clock.time()
         self._present, self._present_since = 0, clock.time()
         """How many were online when it was last looked, and since when it is so many."""
@@ -109,7 +109,7 @@ class Count:
         return figure
 
     def figure_for_all(self) -> int | UnsetType:
-        """Return the figure that everybody was told; UNSET where there is none."""
+        """Return the figure that everybody was told, or is being told; UNSET where there is none."""
         return self.told if self._is_public and self.told >= 0 else UNSET
 
     def forget(self, connection: Connection) -> None:
@@ -117,14 +117,14 @@ class Count:
         self.told_otherwise.pop(connection, None)
 
     def forget_what_was_told(self) -> None:
-        """Take nobody to know anything."""
+        """Take nobody to know anything. What is under way, or was begun by a flush that failed, is over."""
         self.stop()
         self.told = UNSURE
         self._views.tell_no_count()
         self.told_otherwise.clear()
 
     def stop(self) -> None:
-        """Tell nobody more."""
+        """Tell nobody more of what is under way."""
         if self._telling is not None:
             self._telling.stop()
             self._telling = None
@@ -169,7 +169,7 @@ class Count:
                 if not self._is_yet_to_be_counted(connection):
                     del self.told_otherwise[connection]
             self._views.tell_count(figure)
-        self._telling = Sending(self._tell(figure, already), self._clock, self._end, self._failed)
+        self._telling = Sending(self._tell(figure, already), self._clock, self._end, self._on_failure)
         return True
 
     def tell_rest(self) -> Iterator[None]:
@@ -219,6 +219,10 @@ class Count:
             ):
                 connection.offer(encoded, Kind.UPDATE)
                 yield
+
+    def _on_failure(self, error: Exception) -> None:
+        logger.error("the online count could not be told to all", exc_info=error)
+        self.forget_what_was_told()  # so the next is told to everybody
 
     def _end(self, telling: Sending) -> None:
         self._telling = None

@@ -13,7 +13,7 @@ from ..core.views import Views
 from ..core.windows import DirectoryWindow
 from ..core.wire import Range
 from .clock import Clock, Timer
-from .connection import Connection, Kind
+from .connection import Connection, Kind, as_connection
 from .fanout import Fanout
 
 logger = logging.getLogger(__name__)
@@ -131,6 +131,5 @@ class DirectoryLoader:
             window.load(rows)
             if window.told != before:  # else it was renewed, and nothing is new
                 for watcher in self._views.to(window):
-                    assert isinstance(watcher, Connection)  # the hub lets in no other watchers
-                    self._fanout.tell_full(watcher, Kind.DIRECTORY)
+                    self._fanout.tell_full(as_connection(watcher), Kind.DIRECTORY)
             return

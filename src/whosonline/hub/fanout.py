@@ -1,4 +1,4 @@
-"""When changes go out, and to whom: ticks, and the sending itself.
+"""When changes go out, and to whom. The online count has rules of its own: ``counting.py``.
 
 A *flush* publishes each marked window once, encodes one frame for each view and offers it to every
 connection with that view. The first change after a quiet spell is flushed at once, in the same turn of
@@ -51,15 +51,7 @@ class Fanout:
         self._timer_due = 0.0
         self._next_flush = clock.time()
         self._sending: Sending | None = None
-        self._count = Count(
-            replica,
-            views,
-            policy,
-            clock,
-            is_public=counts,
-            flush_soon=self.flush_soon,
-            failed=self._on_failure,
-        )
+        self._count = Count(replica, views, policy, clock, is_public=counts, flush_soon=self.flush_soon)
         self._full_directories = WeakKeyDictionary[DirectoryWindow, tuple[Directory, Frame]]()
         self._told_changes = False
         self._failed = False
@@ -214,7 +206,7 @@ class Fanout:
     def _tell_anew(self) -> None:
         """Tell everybody everything, since nobody knows what was told before a failure.
 
-        Once: what cannot be told at all must not be tried for ever. The count of which that is true would be.
+        Once: what cannot be told at all must not be tried for ever.
         """
         self._count.forget_what_was_told()
         if not self._failed:

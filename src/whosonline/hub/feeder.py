@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from ..core.views import Views
-from .connection import Connection, Kind
+from .connection import Kind, as_connection
 from .fanout import Fanout
 
 logger = logging.getLogger(__name__)
@@ -38,14 +37,9 @@ class SearchFeeder:
                 begun = searches.feed()
                 if begun is not None:
                     for watcher in self._views.looking_at(begun):
-                        self._fanout.tell_full(_connection(watcher), Kind.UPDATE)
+                        self._fanout.tell_full(as_connection(watcher), Kind.UPDATE)
             except Exception:
                 logger.exception("a search could not be fed")
             await asyncio.sleep(0)
         self._task = None  # what the flush leaves hungry begins another
         self._fanout.flush_soon()
-
-
-def _connection(watcher: Any) -> Connection:
-    assert isinstance(watcher, Connection)  # the hub lets in no other watchers
-    return watcher

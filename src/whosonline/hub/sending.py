@@ -17,14 +17,14 @@ class Sending:
 
     Args:
         steps: Yields after each who was told, and wherever else it may pause.
-        ended: Called once all were told, or a step has failed.
-        failed: Called before that with what a step has raised.
+        on_end: Called once all were told, or a step has failed.
+        on_failure: Called before that with what a step has raised.
     """
 
     __slots__ = (
         "_clock",
-        "_ended",
-        "_failed",
+        "_on_end",
+        "_on_failure",
         "_stopped",
         "_timer",
         "began",
@@ -40,13 +40,13 @@ class Sending:
         self,
         steps: Iterator[None],
         clock: Clock,
-        ended: Callable[[Sending], None],
-        failed: Callable[[Exception], None],
+        on_end: Callable[[Sending], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self.steps = steps
         self._clock = clock
-        self._ended = ended
-        self._failed = failed
+        self._on_end = on_end
+        self._on_failure = on_failure
         self.rest_after: Callable[[float], float] | None = None
         """Returns the seconds of rest after a slice that took so many of the processor; None: a turn of the
         loop will do."""
@@ -66,6 +66,7 @@ class Sending:
         """Tell some now, and go on with the others later. Does nothing once it is stopped."""
         if self._stopped:
             return
+        self._timer = None
         began, worked = time.perf_counter(), time.thread_time()
         done = True
         try:
@@ -75,12 +76,12 @@ class Sending:
                     break
         except Exception as error:
             self.failed = True
-            self._failed(error)
+            self._on_failure(error)
         self.spent += time.perf_counter() - began
         self.last_slice = time.thread_time() - worked
         self.worked += self.last_slice
         if done:
-            self._ended(self)
+            self._on_end(self)
         elif self.rest_after is not None and (rest := self.rest_after(self.last_slice)):
             self.wait(rest, self.go_on)
         else:
@@ -92,7 +93,8 @@ class Sending:
 
     def wait(self, seconds: float, then: Callable[[], None]) -> None:
         """Call something after so many seconds, unless it is stopped before."""
-        self._timer = self._clock.call_at(self._clock.time() + seconds, then)
+        if not self._stopped:
+            self._timer = self._clock.call_at(self._clock.time() + seconds, then)
 
     def stop(self) -> None:
         """Tell nobody more; what is left of the steps is the caller's."""

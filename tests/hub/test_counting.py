@@ -38,6 +38,15 @@ def rides(monkeypatch: pytest.MonkeyPatch, few: int = 0, most: int = 100) -> Non
     monkeypatch.setattr(sending, "time", NO_TIME_PASSES)
 
 
+async def tabs_with_friends(world: World, number: int) -> list[Tab]:
+    """Return quiet tabs, each of which watches a friend of its own."""
+    _, tabs = await quiet_tabs(world, number)
+    for each, tab in enumerate(tabs):
+        await tab.say(f'{{"type":"watch","users":["friend {each}"]}}')
+        tab.take()
+    return tabs
+
+
 async def test_the_count_alone_is_told_at_most_once_a_second(world: World):
     hub = await world.node()
     tab = await world.tab(hub, "bob")
@@ -226,10 +235,7 @@ async def test_many_wait_for_changes_that_take_the_count_along(world: World, mon
 )
 async def test_none_of_many_waits_for_ever_for_the_count(world: World, monkeypatch, few, most, after):
     rides(monkeypatch, few, most)
-    _, tabs = await quiet_tabs(world, 5)
-    for number, tab in enumerate(tabs):
-        await tab.say(f'{{"type":"watch","users":["friend {number}"]}}')
-        tab.take()
+    tabs = await tabs_with_friends(world, 5)
     world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
     for number in range(5):
         await world.clock.advance(0.0625)
@@ -249,10 +255,7 @@ async def test_the_count_rides_on_as_long_as_a_share_of_those_left_are_told_it_a
 ):
     rides(monkeypatch)
     monkeypatch.setattr(counting, "WORTH", 0.5)
-    _, tabs = await quiet_tabs(world, 4)
-    for number, tab in enumerate(tabs):
-        await tab.say(f'{{"type":"watch","users":["friend {number}"]}}')
-        tab.take()
+    tabs = await tabs_with_friends(world, 4)
     world.sync.touch("ann", Profile("ann", "Ann"), "s", 1000)
     await world.clock.advance(0.0625)
     for friends in ((0, 1), (2,)):  # half of four, and of two

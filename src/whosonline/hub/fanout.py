@@ -183,8 +183,7 @@ class Fanout:
             yield from self._tell_state()
         if all_well:
             yield from self._count.tell_rest()  # "all is well" must not overtake one that is under way
-        nobody_knows = self._all_untold
-        counts = (all_well or self._count.may_be_told(nobody_knows)) and self._count.begin()
+        counts = (all_well or self._count.may_be_told(self._all_untold)) and self._count.begin()
         for delivery in self._deliveries():
             if delivery is None:
                 yield
@@ -200,14 +199,11 @@ class Fanout:
             yield from self._tell_state()
 
     def _on_failure(self, error: Exception) -> None:
-        logger.error("a flush failed", exc_info=error)
-        self._tell_anew()
-
-    def _tell_anew(self) -> None:
         """Tell everybody everything, since nobody knows what was told before a failure.
 
         Once: what cannot be told at all must not be tried for ever.
         """
+        logger.error("a flush failed", exc_info=error)
         self._count.forget_what_was_told()
         if not self._failed:
             self._notice_untold = self._all_untold = self._anybody()

@@ -50,21 +50,40 @@ writing does; readers on other machines, as a site has them, are woken by nobody
 is measured includes it."""
 
 LONG_NAP = 0.02
-"""The same while the load is far behind with what it has read: each look at the sockets costs, and the
-processor that it takes is missing to the servers."""
+"""The same amid a crowd of frames: each look at the sockets costs, and so does to look at what was read, for
+which there is time when a look finds nothing. The processor that it takes is missing to the servers."""
 
-FAR_BEHIND = 2_000
-"""Frames that have been read and not been looked at, since there was always another to be read."""
+CROWD, SPAN = 500, 0.25
+"""Frames that make a crowd, if as many come in so many seconds. When somebody comes whom a thousand look at,
+a process has fewer of them."""
 
-BACKLOG = 300_000
+BACKLOG = 1_000_000
 """Frames that are looked at later, when there is nothing to read; beyond these reading has to wait. As many
-as come in a minute: the processor that looking takes is missing to the servers, which share it."""
+as come in two minutes: the processor that looking takes is missing to the servers, which share it."""
 
 FEW, MANY = 100, 2_000
 """Frames that are looked at before sockets are again: in a quiet moment; and where reading has to wait."""
 
 # The kernel chooses a port for each connection by both its ends, not one for each source alone.
 IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+
+
+class Crowd:
+    """Whether much comes: as much as ``many`` in ``span`` seconds."""
+
+    def __init__(self, many: int, span: float) -> None:
+        self._many = many
+        self._span = span
+        self._begins = self._came = 0.0
+        self._is_one = False
+
+    def with_these(self, came: int, now: float) -> bool:
+        """Count what just came, and return whether in the last whole span as much came as makes a crowd."""
+        if now - self._begins >= self._span:
+            self._is_one = self._came >= self._many
+            self._begins, self._came = now, 0
+        self._came += came
+        return self._is_one
 
 
 class Browser:
@@ -100,6 +119,7 @@ class Browser:
         self._returns = False
         self._frames = self._received = self._sent = self._open = self._under_way = 0
         self._last = 0.0
+        self._crowd = Crowd(CROWD, SPAN)
         self._posts: dict[int, Post] = {}
         self.forget()
 
@@ -189,7 +209,8 @@ class Browser:
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
                 action(tab)
-            time.sleep(LONG_NAP if self.ledger.behind > FAR_BEHIND else NAP)
+            crowd = self._crowd.with_these(found.texts + len(found.left) + len(found.ready), now)
+            time.sleep(LONG_NAP if crowd else NAP)
 
     def _at(self, when: float, action: Callable[..., None], tab: Tab) -> None:
         heapq.heappush(self._timers, (when, next(self._order), action, tab))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import Pipe
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from bench.load import Load, loading
 from bench.processes import BenchError
 from bench.reader import NOBODY, QuickReader, compiled_reader
 from bench.sights import Ledger, View, change
-from bench.tabs import Browser
+from bench.tabs import LONG_NAP, NAP, Browser, Crowd
 from tests.polling import until
 from whosonline.hub.connection import frame
 
@@ -186,6 +188,42 @@ def living(site: Site, folder: Path, people: int = 1) -> Iterator[tuple[Browser,
 
 def close_with(code: int) -> bytes:
     return b"\x88\x02" + code.to_bytes(2, "big")
+
+
+def test_a_crowd_is_what_came_in_the_last_whole_span() -> None:
+    crowd = Crowd(many=10, span=1.0)
+    assert not crowd.with_these(9, now=100.0)
+    assert not crowd.with_these(1, now=100.9)
+    assert crowd.with_these(9, now=101.0)
+    assert crowd.with_these(0, now=101.9)
+    assert not crowd.with_these(0, now=102.0)
+    assert not crowd.with_these(10, now=102.9)
+    assert crowd.with_these(0, now=103.1)
+    assert not crowd.with_these(0, now=104.1)
+
+
+def test_amid_a_crowd_of_frames_the_sockets_are_looked_at_less_often(
+    sites: list[Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        time.sleep(0.001)
+
+    monkeypatch.setattr("bench.tabs.time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    monkeypatch.setattr("bench.tabs.CROWD", 20)
+    site = begin(sites, WELCOME)
+    with living(site, tmp_path) as (browser, ask):
+        ask("open", [(0.0, 0)])
+        until(lambda: browser.stats().open, 20)
+        assert set(naps) == {NAP}
+        site.open[0].send(20 * text(b"{}"))
+        until(lambda: LONG_NAP in naps, 20)
+        before = len(naps)
+        until(lambda: NAP in naps[before:], 20)
+        site.open[0].send(close_with(4401))
+        until(lambda: browser.stats().closed, 20)
 
 
 def test_what_comes_to_a_tab_is_read_in_c(sites: list[Site], tmp_path: Path) -> None:

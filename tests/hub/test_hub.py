@@ -73,6 +73,29 @@ async def test_the_last_tab_closed_shows_after_the_grace(world):
     assert statuses(tab.take()) == ["offline"]
 
 
+async def test_grace_periods_that_end_one_after_the_other_end_together_and_one_alone_in_time(world):
+    hub = await world.node()
+
+    def gone(*users):
+        return [hub.replica.status(SITE, user) is Status.OFFLINE for user in users]
+
+    for tab in [await world.tab(hub, user) for user in ("ann", "bob", "cid")]:
+        tab.close()
+        await world.clock.advance(0.02)
+    await world.clock.advance(hub.policy.grace - 0.06 + 0.01)
+    assert gone("ann", "bob", "cid") == [True, False, False]
+    await world.clock.advance(0.08)
+    assert gone("bob", "cid") == [False, False]
+    await world.clock.advance(0.02)
+    assert gone("bob", "cid") == [True, True]
+    dan = await world.tab(hub, "dan")
+    dan.close()
+    await world.clock.advance(hub.policy.grace - 0.01)
+    assert gone("dan") == [False]
+    await world.clock.advance(0.02)
+    assert gone("dan") == [True]
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
 async def test_a_reload_within_the_grace_shows_nobody_anything_even_at_another_node(world, nodes):
     hubs = [await world.node() for _ in range(nodes)]

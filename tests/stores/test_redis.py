@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,8 @@ from uuid import uuid4
 import pytest
 
 from tests.redis_servers import RedisCluster, RedisServer, SentinelGroup
+from whosonline.core.entries import Profile, Report
+from whosonline.core.statuses import SITE, Status
 from whosonline.stores.base import Store
 from whosonline.stores.redis import Address, RedisStore
 from whosonline.stores.redis.handles import CHUNK
@@ -125,3 +128,28 @@ class TestRedisStoreOnARedisCluster(ShiftedContract):
     @pytest.fixture
     def url(self, redis_cluster: RedisCluster) -> str:
         return redis_cluster.url
+
+
+async def test_who_reports_again_at_once_waits_for_more_to_report(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whosonline.stores.redis.handles.REST", 60.0)
+    monkeypatch.setattr("whosonline.stores.redis.handles.LONGEST_REST", 60.0)
+    cluster = RealCluster(redis_server.url)
+    reports = [Report(SITE, "1", Status.ONLINE, Profile("ann", "Ann"), ())]
+    try:
+        store = cluster.store()
+        await store.open("a", cluster.lease)
+        async with asyncio.timeout(20):
+            await store.report(reports)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await store.report(reports)
+        monkeypatch.setattr("whosonline.stores.redis.handles.LONGEST_REST", 0.01)
+        other = cluster.store()
+        await other.open("b", cluster.lease)
+        async with asyncio.timeout(20):
+            for _ in range(2):
+                await other.report(reports)
+    finally:
+        await cluster.close()

@@ -40,6 +40,10 @@ from .turns import Turns
 
 T = TypeVar("T")
 
+GRACE_GATHER = 0.1
+"""Seconds after the end of a grace period in which those of others are gathered: each by itself would take a
+timer, and a report."""
+
 LEAVE_AT_ONCE = 50
 """Connections that are counted out in one turn of the loop, if so many are lost together."""
 
@@ -97,6 +101,7 @@ class Hub:
         self._feeder = SearchFeeder(self._views, self._fanout)
         self._node = Node(store, self._connections, self, policy, self._clock)
         self._grace_timer: Timer | None = None
+        self._grace_ended = float("-inf")
         self._wait: asyncio.Task[None] | None = None
         # Who is given another name while a socket of theirs is on its way comes with that.
         self._relisted = Recent[Profile](HANDSHAKE)
@@ -489,11 +494,13 @@ class Hub:
     def _schedule_grace(self) -> None:
         deadline = self._connections.deadline()
         if deadline is not None and self._grace_timer is None:
-            self._grace_timer = self._clock.call_at(deadline, self._end_grace)
+            together = max(deadline, self._grace_ended + GRACE_GATHER)
+            self._grace_timer = self._clock.call_at(together, self._end_grace)
 
     def _end_grace(self) -> None:
         self._grace_timer = None
-        self._connections.expire(self._clock.time())
+        self._grace_ended = self._clock.time()
+        self._connections.expire(self._grace_ended)
         self._node.report_soon()
         self._schedule_grace()
 

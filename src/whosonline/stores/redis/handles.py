@@ -14,12 +14,19 @@ from . import codec
 from .addresses import Address
 from .calls import Calls
 from .layout import Layout, milliseconds
-from .log import follow, gathering
+from .log import follow
 from .snapshots import take_snapshot
 from .sync import RedisSyncStore
 
 CHUNK = 250
 """Reports in one call, and users that one sweep ends at most: each holds Redis for some 10 us."""
+
+REST = 0.03
+"""Seconds for each report in which further ones are gathered for the next call: where much happens, many take
+few calls..."""
+
+LONGEST_REST = 0.1
+"""...and for how many seconds at most. Fan-out waits for its tick, which is as long."""
 
 SILENCE = 5.0
 """Seconds after which a silent log is asked whether it is still the same one; a new one tells by itself."""
@@ -67,9 +74,8 @@ class RedisStore(Store):
             self._sync.close()
 
     async def report(self, reports: Sequence[Report]) -> list[Change]:
-        # Who reports one after the other is held up a little, so that many changes cost few calls.
         await asyncio.sleep(max(self._rests_until - monotonic(), 0))
-        self._rests_until = monotonic() + gathering(len(reports))
+        self._rests_until = monotonic() + min(REST * len(reports), LONGEST_REST)
         changes: list[Change] = []
         for partition, some in self._layout.chunks(reports, lambda report: report.user, CHUNK):
             packed, serial = codec.pack_reports(some), next(self._serials)

@@ -89,7 +89,7 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
                 # Each partition's own order is kept, even where its clock was set back.
                 merged = heapq.merge(*parts, key=lambda logged: logged.at)
                 yield Batch(tuple(logged.entry for logged in merged), tuple(places))
-                await asyncio.sleep(gathering(sum(map(len, parts))))
+                await asyncio.sleep(min(GATHER * sum(map(len, parts)), LONGEST_GATHER))
                 continue
             if len(places) > 1 and await _wait_for_any(calls, places, wait, waiting):
                 continue
@@ -100,11 +100,6 @@ async def follow(calls: Calls, cursor: Cursor, wait: float) -> AsyncGenerator[Ba
         for task in waiting.values():
             task.cancel()
         await asyncio.gather(*waiting.values(), return_exceptions=True)
-
-
-def gathering(done: int) -> float:
-    """Return the seconds in which to gather more, after so many entries were read or written."""
-    return min(GATHER * done, LONGEST_GATHER)
 
 
 async def _read_all(calls: Calls, places: list[Position]) -> list[list[Logged]]:

@@ -50,12 +50,13 @@ writing does; readers on other machines, as a site has them, are woken by nobody
 is measured includes it."""
 
 LONG_NAP = 0.02
-"""The same amid a crowd of frames: each look at the sockets costs, and so does to look at what was read, for
-which there is time when a look finds nothing. The processor that it takes is missing to the servers."""
+"""The same amid a crowd of frames, and so much later it may see them. Each look at the sockets costs, and so
+does to look at what was read, for which there is time when a look finds nothing: the processor that it takes
+is missing to the servers."""
 
-CROWD, SPAN = 500, 0.25
-"""Frames that make a crowd, if as many come in so many seconds. When somebody comes whom a thousand look at,
-a process has fewer of them."""
+CROWD, SPAN = 3_000, 0.5
+"""Texts a second that make a crowd, counted over so many seconds. When one by one come and go whom a thousand
+look at, a process has fewer."""
 
 BACKLOG = 1_000_000
 """Frames that are looked at later, when there is nothing to read; beyond these reading has to wait. As many
@@ -69,20 +70,25 @@ IP_BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 
 
 class Crowd:
-    """Whether much comes: as much as ``many`` in ``span`` seconds."""
+    """Whether many texts come.
 
-    def __init__(self, many: int, span: float) -> None:
+    Args:
+        many: Texts a second that are many.
+        span: Seconds over which they are counted, at the least.
+    """
+
+    def __init__(self, many: float, span: float) -> None:
         self._many = many
         self._span = span
-        self._begins = self._came = 0.0
+        self._begins, self._before = 0.0, 0
         self._is_one = False
 
-    def with_these(self, came: int, now: float) -> bool:
-        """Count what just came, and return whether in the last whole span as much came as makes a crowd."""
-        if now - self._begins >= self._span:
-            self._is_one = self._came >= self._many
-            self._begins, self._came = now, 0
-        self._came += came
+    def is_one(self, came: int, now: float) -> bool:
+        """Return whether many came in the last whole span, by how many have ever come."""
+        lasted = now - self._begins
+        if lasted >= self._span:
+            self._is_one = came - self._before >= self._many * lasted
+            self._begins, self._before = now, came
         return self._is_one
 
 
@@ -209,8 +215,7 @@ class Browser:
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
                 action(tab)
-            crowd = self._crowd.with_these(found.texts + len(found.left) + len(found.ready), now)
-            time.sleep(LONG_NAP if crowd else NAP)
+            time.sleep(LONG_NAP if self._crowd.is_one(self._frames, now) else NAP)
 
     def _at(self, when: float, action: Callable[..., None], tab: Tab) -> None:
         heapq.heappush(self._timers, (when, next(self._order), action, tab))

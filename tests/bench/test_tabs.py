@@ -190,16 +190,16 @@ def close_with(code: int) -> bytes:
     return b"\x88\x02" + code.to_bytes(2, "big")
 
 
-def test_a_crowd_is_what_came_in_the_last_whole_span() -> None:
-    crowd = Crowd(many=10, span=1.0)
-    assert not crowd.with_these(9, now=100.0)
-    assert not crowd.with_these(1, now=100.9)
-    assert crowd.with_these(9, now=101.0)
-    assert crowd.with_these(0, now=101.9)
-    assert not crowd.with_these(0, now=102.0)
-    assert not crowd.with_these(10, now=102.9)
-    assert crowd.with_these(0, now=103.1)
-    assert not crowd.with_these(0, now=104.1)
+def test_a_crowd_is_many_texts_a_second_in_the_last_whole_span() -> None:
+    crowd = Crowd(many=10, span=2.0)
+    assert not crowd.is_one(0, now=100.0)
+    assert not crowd.is_one(20, now=101.9)
+    assert crowd.is_one(20, now=102.0)
+    assert crowd.is_one(39, now=103.9)
+    assert not crowd.is_one(39, now=104.0)
+    assert not crowd.is_one(139, now=105.9)
+    assert not crowd.is_one(139, now=115.0)  # many, but long ago
+    assert crowd.is_one(159, now=117.0)
 
 
 def test_amid_a_crowd_of_frames_the_sockets_are_looked_at_less_often(
@@ -211,15 +211,18 @@ def test_amid_a_crowd_of_frames_the_sockets_are_looked_at_less_often(
         naps.append(seconds)
         time.sleep(0.001)
 
+    def send_and_look() -> bool:
+        site.open[0].send(text(b"{}"))
+        return LONG_NAP in naps
+
     monkeypatch.setattr("bench.tabs.time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
-    monkeypatch.setattr("bench.tabs.CROWD", 20)
+    monkeypatch.setattr("bench.tabs.CROWD", 10)
     site = begin(sites, WELCOME)
     with living(site, tmp_path) as (browser, ask):
         ask("open", [(0.0, 0)])
         until(lambda: browser.stats().open, 20)
         assert set(naps) == {NAP}
-        site.open[0].send(20 * text(b"{}"))
-        until(lambda: LONG_NAP in naps, 20)
+        until(send_and_look, 20)
         before = len(naps)
         until(lambda: NAP in naps[before:], 20)
         site.open[0].send(close_with(4401))

@@ -96,6 +96,25 @@ async def test_grace_periods_that_end_one_after_the_other_end_together_and_one_a
     assert gone("dan") == [True]
 
 
+async def test_a_grace_period_is_not_kept_waiting_by_one_that_ended_before_its_time(world):
+    hub = await world.node()
+    ann, bob = [await world.tab(hub, user) for user in ("ann", "bob")]
+    ann.close()
+    await world.clock.advance(0.02)
+    bob.close()
+    hub.expel("session of ann")
+    await world.clock.advance(hub.policy.grace + 0.01)
+    assert hub.replica.status(SITE, "bob") is Status.OFFLINE
+
+
+async def test_without_a_grace_period_all_who_go_are_gone_at_once(world):
+    hub = await world.node(grace=0)
+    for tab in [await world.tab(hub, user) for user in ("ann", "bob")]:
+        tab.close()
+        await world.clock.advance(0.02)
+    assert hub.replica.count(SITE) == 0
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
 async def test_a_reload_within_the_grace_shows_nobody_anything_even_at_another_node(world, nodes):
     hubs = [await world.node() for _ in range(nodes)]

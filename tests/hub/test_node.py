@@ -264,6 +264,65 @@ async def test_of_a_large_report_only_what_failed_is_made_again(world: World, mo
     assert world.backend.count(SITE) == 6
 
 
+class RestingStore(MemoryStore):
+    """Wants no report before a test says so."""
+
+    def __init__(self, backend: MemoryBackend) -> None:
+        super().__init__(backend)
+        self.rested = asyncio.Event()
+        self.reported: list[list[str]] = []
+
+    async def rest(self) -> None:
+        await self.rested.wait()
+
+    async def report(self, reports: Any) -> Any:
+        self.reported.append([report.user for report in reports])
+        return await super().report(reports)
+
+
+async def test_what_comes_while_the_store_rests_is_told_together_and_what_changed_back_is_not(world: World):
+    store = RestingStore(world.backend)
+    hub = await world.node(store)
+    for user in ("ann", "bob", "cy"):
+        await world.tab(hub, user)
+    hub.expel("session of bob")
+    await settle()
+    assert store.reported == []
+    store.rested.set()
+    await settle()
+    assert store.reported == [["ann", "cy"]]
+
+
+async def test_a_node_that_ends_while_the_store_rests_tells_what_it_has_still_to_tell(world: World):
+    store = RestingStore(world.backend)
+    hub = await world.node(store)
+    for user in ("ann", "bob"):
+        await world.tab(hub, user)
+    store.rested.set()
+    await settle()
+    store.rested.clear()
+    hub.expel("session of ann")
+    await hub.stop()
+    assert world.backend.statuses(SITE, ["ann", "bob"]).keys() == {"bob"}
+    assert "ann" in world.people.seen
+
+
+async def test_a_node_that_ends_expelled_says_no_more(world: World):
+    store = RestingStore(world.backend)
+    hub = await world.node(store)
+    await world.tab(hub, "ann")
+    store.rested.set()
+    await settle()
+    store.rested.clear()
+    other = await world.node()
+    hub.expel("session of ann")
+    for task in hub._node._tasks:  # it beats no more
+        task.cancel()
+    await world.clock.advance(other.policy.lease + other.policy.sweep)
+    await hub.stop()
+    assert world.backend.statuses(SITE, ["ann"]) == {}
+
+
 async def test_a_name_that_was_changed_while_the_store_was_away_shows_everywhere_after_it(world: World):
     hub = await world.node()
     tab = await world.tab(hub, "bob")

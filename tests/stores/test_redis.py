@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -130,26 +130,28 @@ class TestRedisStoreOnARedisCluster(ShiftedContract):
         return redis_cluster.url
 
 
-async def test_who_reports_again_at_once_waits_for_more_to_report(
+async def test_further_reports_are_welcome_the_later_the_more_there_were(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whosonline.stores.redis.handles.REST", 60.0)
-    monkeypatch.setattr("whosonline.stores.redis.handles.LONGEST_REST", 60.0)
+    monkeypatch.setattr("whosonline.stores.redis.handles.GATHER", 20.0)
+    monkeypatch.setattr("whosonline.stores.redis.handles.LONGEST_GATHER", 50.0)
+    monkeypatch.setattr("whosonline.stores.redis.handles.monotonic", lambda: 100.0)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
     cluster = RealCluster(redis_server.url)
-    reports = [Report(SITE, "1", Status.ONLINE, Profile("ann", "Ann"), ())]
     try:
         store = cluster.store()
         await store.open("a", cluster.lease)
-        async with asyncio.timeout(20):
-            await store.report(reports)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await store.report(reports)
-        monkeypatch.setattr("whosonline.stores.redis.handles.LONGEST_REST", 0.01)
-        other = cluster.store()
-        await other.open("b", cluster.lease)
-        async with asyncio.timeout(20):
-            for _ in range(2):
-                await other.report(reports)
+        monkeypatch.setattr("whosonline.stores.redis.handles.asyncio", SimpleNamespace(sleep=sleep))
+        await store.rest()
+        for many in (1, 2, 3):
+            await store.report(
+                [Report(SITE, str(n), Status.ONLINE, Profile("ann", "Ann"), ()) for n in range(many)]
+            )
+            await store.rest()
     finally:
         await cluster.close()
+    assert slept == [0, 20, 40, 50]

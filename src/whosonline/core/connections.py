@@ -149,12 +149,15 @@ class Connections:
             self._mark(room, user)
         return True
 
-    def expire(self, now: float) -> None:
-        """End the connections whose grace is over."""
+    def expire(self, now: float) -> bool:
+        """End the connections whose grace is over; return whether there were any."""
+        ended = False
         while self._lingering and self._lingering[0][0] <= now:
             _, id = self._lingering.popleft()
             if id in self._all:
                 self._forget(id)
+                ended = True
+        return ended
 
     def deadline(self) -> float | None:
         """Return when the next grace period ends."""

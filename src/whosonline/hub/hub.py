@@ -41,8 +41,8 @@ from .turns import Turns
 T = TypeVar("T")
 
 GRACE_GATHER = 0.1
-"""Seconds after the end of a grace period in which those of others are gathered: each by itself would take a
-timer, and a report."""
+"""Seconds after the end of a grace period in which those of others are gathered, but no longer than one is.
+Each by itself would take a timer, and a report."""
 
 LEAVE_AT_ONCE = 50
 """Connections that are counted out in one turn of the loop, if so many are lost together."""
@@ -494,14 +494,16 @@ class Hub:
     def _schedule_grace(self) -> None:
         deadline = self._connections.deadline()
         if deadline is not None and self._grace_timer is None:
-            together = max(deadline, self._grace_ended + GRACE_GATHER)
-            self._grace_timer = self._clock.call_at(together, self._end_grace)
+            together = self._grace_ended + min(GRACE_GATHER, self.policy.grace)
+            self._grace_timer = self._clock.call_at(max(deadline, together), self._end_grace)
 
     def _end_grace(self) -> None:
         self._grace_timer = None
-        self._grace_ended = self._clock.time()
-        self._connections.expire(self._grace_ended)
-        self._node.report_soon()
+        now = self._clock.time()
+        # A timer may be early by a moment, and what it was for may be gone: then nothing has ended.
+        if self._connections.expire(now):
+            self._grace_ended = now
+            self._node.report_soon()
         self._schedule_grace()
 
     def expel(self, session: str) -> None:

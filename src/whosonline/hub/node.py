@@ -12,7 +12,7 @@ import os
 import random
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Protocol
 from uuid import uuid4
 
@@ -106,7 +106,10 @@ class Node:
         try:
             async with asyncio.timeout(self._policy.beat):
                 try:
-                    if self._outages > self._outages_told:  # the last time that it can be told
+                    # The last time that anything can be told.
+                    if self._opened:
+                        await self._report_the_last()
+                    if self._outages > self._outages_told:
                         await self._store.beat(self._info())
                 finally:
                     await self._store.close(self._policy.grace)
@@ -191,6 +194,8 @@ class Node:
     async def _report(self) -> None:
         await self._to_report.wait()
         await self._open_once()
+        # Before anything is taken: what comes meanwhile is told together, and what changes back is nothing.
+        await self._store.rest()
         self._to_report.clear()
         reports = self._connections.take_reports()
         if not reports:
@@ -209,6 +214,12 @@ class Node:
             self._connections.put_back(reports)
             self.report_soon()
             raise
+
+    async def _report_the_last(self) -> None:
+        reports = self._connections.take_reports()
+        with suppress(NodeExpelled):  # then it holds nobody
+            for start in range(0, len(reports), REPORT_CHUNK):
+                self._events.on_caused(await self._store.report(reports[start : start + REPORT_CHUNK]))
 
     async def _follow(self) -> None:
         """Take what the log holds, without end; a snapshot where it does not reach back to what is known."""

@@ -244,6 +244,13 @@ class Store(ABC):
             NodeExpelled: the lease has run out; nothing was taken over.
         """
 
+    async def rest(self) -> None:
+        """Return when another report is welcome; by default at once.
+
+        Who has much to tell gathers it meanwhile. A report that cannot wait need not.
+        """
+        return
+
     @abstractmethod
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         """Yield what is logged after a place, in order, each entry once, waiting for more without end.

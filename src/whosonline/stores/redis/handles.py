@@ -21,12 +21,12 @@ from .sync import RedisSyncStore
 CHUNK = 250
 """Reports in one call, and users that one sweep ends at most: each holds Redis for some 10 us."""
 
-REST = 0.03
-"""Seconds for each report in which further ones are gathered for the next call: where much happens, many take
-few calls..."""
+GATHER = 0.03
+"""Seconds for each report in which a node gathers further ones for its next call: where much happens, many
+take few calls..."""
 
-LONGEST_REST = 0.1
-"""...and for how many seconds at most. Fan-out waits for its tick, which is as long."""
+LONGEST_GATHER = 0.1
+"""...and for how many seconds at most."""
 
 SILENCE = 5.0
 """Seconds after which a silent log is asked whether it is still the same one; a new one tells by itself."""
@@ -74,8 +74,7 @@ class RedisStore(Store):
             self._sync.close()
 
     async def report(self, reports: Sequence[Report]) -> list[Change]:
-        await asyncio.sleep(max(self._rests_until - monotonic(), 0))
-        self._rests_until = monotonic() + min(REST * len(reports), LONGEST_REST)
+        self._rests_until = monotonic() + min(GATHER * len(reports), LONGEST_GATHER)
         changes: list[Change] = []
         for partition, some in self._layout.chunks(reports, lambda report: report.user, CHUNK):
             packed, serial = codec.pack_reports(some), next(self._serials)
@@ -84,6 +83,9 @@ class RedisStore(Store):
                 raise NodeExpelled(f"node {self._node!r} has no lease")
             changes += codec.unpack_changes(caused)
         return changes
+
+    async def rest(self) -> None:
+        await asyncio.sleep(max(self._rests_until - monotonic(), 0))
 
     def follow(self, cursor: Cursor) -> AsyncGenerator[Batch, None]:
         return follow(self._calls, cursor, wait=SILENCE)

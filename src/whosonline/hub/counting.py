@@ -34,9 +34,10 @@ CROWD = 10
 """By so many the count differs from what everybody was told when a crowd comes or goes. Whoever was told it
 in the middle of that would have to wait for the figure at its end..."""
 
-STILL = 0.15
+STILL = 0.3
 """...so it is told once it has not changed for so many seconds; or COUNT_INTERVAL later than it could have
-been told, if it still changes then."""
+been told, if it still changes then. Who comes in a crowd is gathered on the way here, for 0.2 s by the
+look-ups alone: so much may lie between two changes of one crowd."""
 
 FEW = 1_000
 """Connections that are told the count alone at once: some 15 ms of the processor."""

@@ -105,8 +105,8 @@ How it is measured:
 - The clients are processes of their own, with source addresses of their own; most of what comes to them is
   read in C where there is a compiler, else in Python. A frame's time is that at which it was read, by the
   clock that all processes share; they look every millisecond, and every 20 amid a crowd of
-  frames (3,000 a second and more in a process), which is in every figure. Every watcher counts: one sight of a change that does not
-  come fails the run.
+  frames (3,000 a second and more in a process), which is in every figure. Every watcher counts: one sight of
+  a change that does not come fails the run.
 - Memory is the proportional set size of all server processes, as it grows from the first sockets to the last.
   CPU is that of all threads of all processes that serve. The kernel's buffers are in neither.
 - A coming is timed from the call that connects its socket, a log-out from when its form is posted, a going

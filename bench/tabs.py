@@ -126,6 +126,7 @@ class Browser:
         self._frames = self._received = self._sent = self._open = self._under_way = 0
         self._last = 0.0
         self._crowd = Crowd(CROWD, SPAN)
+        self._connects = False
         self._posts: dict[int, Post] = {}
         self.forget()
 
@@ -215,7 +216,15 @@ class Browser:
             while self._timers and self._timers[0][0] <= now:
                 _, _, action, tab = heapq.heappop(self._timers)
                 action(tab)
-            time.sleep(LONG_NAP if self._crowd.is_one(self._frames, now) else NAP)
+            self._nap(now)
+
+    def _nap(self, now: float) -> None:
+        # A browser says what it has to say as soon as it is connected; here that is now.
+        connects, self._connects = self._connects, False
+        if self._crowd.is_one(self._frames, now):
+            time.sleep(LONG_NAP)
+        elif not connects:
+            time.sleep(NAP)
 
     def _at(self, when: float, action: Callable[..., None], tab: Tab) -> None:
         heapq.heappush(self._timers, (when, next(self._order), action, tab))
@@ -237,6 +246,7 @@ class Browser:
         opened.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         opened.bind((self._source, 0))
         opened.connect_ex(("127.0.0.1", port))
+        self._connects = True
         self._poll.register(opened, events())
         return opened
 

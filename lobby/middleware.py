@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -34,6 +35,9 @@ def content_security_policy(get_response: Callable[[HttpRequest], Any]) -> Calla
     """Set the policy on every response that has none."""
 
     def add_policy(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        # Django's own pages for developers have all their style and script inline.
+        if settings.DEBUG and response.status_code in (404, 500):
+            return response
         # Some browsers don't count a socket of the own host under 'self'.
         try:
             socket = f"{'wss' if request.is_secure() else 'ws'}://{request.get_host()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -27,6 +28,12 @@ def test_every_page_has_a_policy_that_forbids_all_but_its_own_files(visitor: Cli
         assert policy["default-src"] == "'none'", page
         assert policy["script-src"] == policy["style-src"] == "'self'", page
         assert policy["base-uri"] == policy["frame-ancestors"] == "'none'", page
+
+
+def test_django_s_own_pages_for_developers_have_their_style(visitor: Client, settings: Any) -> None:
+    settings.DEBUG = True
+    assert "Content-Security-Policy" not in visitor.get("/nothing/here/")
+    assert "Content-Security-Policy" in visitor.get("/log_in/")
 
 
 def test_no_page_holds_a_script_a_style_or_a_handler_of_its_own(visitor: Client, client: Client) -> None:

@@ -18,6 +18,8 @@ from django.db import connections
 from whosonline import database_threads
 from whosonline.database_threads import DatabaseThreads
 
+from .polling import until
+
 FOR_EVER = 600.0
 
 
@@ -61,6 +63,11 @@ def two(database: Any) -> Iterator[DatabaseThreads]:
 
 def ask(threads: DatabaseThreads) -> Asked:
     return threads.submit(Asked).result(10)
+
+
+def wait_until_idle(threads: DatabaseThreads) -> None:
+    """Wait until a thread has done what it does after an answer."""
+    until(lambda: threads._idle > 0)
 
 
 def test_an_answer_comes_with_what_was_asked(one: DatabaseThreads) -> None:
@@ -129,8 +136,42 @@ def test_an_old_connection_is_closed_though_it_is_used(
 ) -> None:
     monkeypatch.setattr(database_threads, "OLDEST", 0.0)
     asked = [ask(one) for _ in range(3)]
+    wait_until_idle(one)
     assert all(each.closed for each in asked)
     assert len({each.thread for each in asked}) == 1
+
+
+def test_nobody_who_asks_waits_for_an_old_connection_to_be_opened_again(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
+    first = ask(one)
+    wait_until_idle(one)
+    found = one.submit(lambda: connections["default"].connection).result(10)
+    assert found is not None
+    assert found is not first.connection
+
+
+def test_a_connection_that_nobody_asked_for_is_not_opened_with_an_old_one(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
+    one.submit(lambda: connections["default"].close()).result(10)
+    wait_until_idle(one)
+    assert one.submit(lambda: connections["default"].connection).result(10) is None
+
+
+def test_an_old_connection_that_cannot_be_opened_again_is_the_next_question_s_affair(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
+    with monkeypatch.context() as away:
+        first = ask(one)
+        away.setattr(type(connections["default"]), "ensure_connection", lambda self: 1 / 0)
+        assert one.submit(int).result(10) == 0
+        wait_until_idle(one)
+    assert first.closed
+    assert ask(one).thread is first.thread
 
 
 def test_a_connection_of_a_pool_is_back_before_the_answer_comes(one: DatabaseThreads, database: Any) -> None:
@@ -173,8 +214,7 @@ def test_there_are_as_many_threads_as_questions_and_no_more_than_allowed(two: Da
 
 def test_two_who_ask_at_once_where_one_thread_is_idle_are_not_left_to_that_one(two: DatabaseThreads) -> None:
     ask(two)
-    while not two._idle:
-        pass  # in a moment it is
+    wait_until_idle(two)
     both = threading.Barrier(2)
     with two._changed:  # which the idle thread needs, to begin
         answers: list[Future[Any]] = [two.submit(both.wait, 10) for _ in range(2)]

@@ -29,7 +29,7 @@ DOUBTFUL = 1.0
 """Seconds without a question after which a connection is tried before it is used: it may have been lost."""
 
 OLDEST = 60.0
-"""Seconds after which a connection is used once more and closed: so a database that moves is followed."""
+"""Seconds after which a connection is used once more and renewed: so a database that moves is followed."""
 
 LEAVING = 1.0
 """Seconds that :meth:`DatabaseThreads.shutdown` waits at most for what is still being asked."""
@@ -102,12 +102,11 @@ class DatabaseThreads(Executor):
     def _work(self) -> None:
         opened = answered = time.monotonic()
         while (question := self._next()) is not None:
-            now = time.monotonic()
-            old = now - opened >= OLDEST
-            _answer(*question, doubtful=now - answered >= DOUBTFUL, keep=not old)
+            _answer(*question, doubtful=time.monotonic() - answered >= DOUBTFUL)
             del question  # while it waits for the next
             answered = time.monotonic()
-            if old:
+            if answered - opened >= OLDEST:
+                _renew_connections()
                 opened = answered
         _tend_connections(keep=False)
 
@@ -123,7 +122,7 @@ class DatabaseThreads(Executor):
             return None
 
 
-def _answer(answer: Future[Any], ask: Callable[[], Any], *, doubtful: bool, keep: bool) -> None:
+def _answer(answer: Future[Any], ask: Callable[[], Any], *, doubtful: bool) -> None:
     if not answer.set_running_or_notify_cancel():
         return
     try:
@@ -132,7 +131,7 @@ def _answer(answer: Future[Any], ask: Callable[[], Any], *, doubtful: bool, keep
                 _close_lost_connections()
             found = ask()
         finally:
-            _tend_connections(keep)
+            _tend_connections(keep=True)
     except BaseException as error:
         # It is the asker's, who waits for it; a thread has nobody else to tell.
         answer.set_exception(error)
@@ -146,6 +145,18 @@ def _close_lost_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if connection.connection is not None and not connection.is_usable():
             connection.close()
+
+
+def _renew_connections() -> None:
+    """Close this thread's connections and open them again, between two questions: nobody waits for that."""
+    opened = [each for each in connections.all(initialized_only=True) if each.connection is not None]
+    _tend_connections(keep=False)
+    for connection in opened:
+        try:
+            connection.ensure_connection()
+        except Exception:
+            # Whoever asks next is told, if it is so still.
+            logger.debug("the database %r could not be reached again", connection.alias, exc_info=True)
 
 
 def _tend_connections(keep: bool) -> None:

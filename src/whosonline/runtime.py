@@ -35,8 +35,9 @@ LONGEST_ANSWER = 2.0
 FILES_BESIDE = 100
 """Files that a process needs beside its sockets: pages that are asked for, the database, Redis."""
 
-KEPT = 30.0
-"""Seconds without a question after which a connection to the database is closed."""
+KEPT = 600.0
+"""Seconds without a question after which a connection to the database is closed. To open one, and a thread
+for it, takes longer than the rest of a look-up: who comes to a quiet site need not wait for it."""
 
 KEPT_UNTOLD = 0.25
 """The same where nobody says when the server ends, which may be a test's: its database is to go, too."""

@@ -10,13 +10,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.db import connections
 
 from whosonline import database_threads
-from whosonline.database_threads import DatabaseThreads
+from whosonline.database_threads import OLDEST, DatabaseThreads
 
 from .polling import until
 
@@ -150,6 +151,22 @@ def test_nobody_who_asks_waits_for_an_old_connection_to_be_opened_again(
     found = one.submit(lambda: connections["default"].connection).result(10)
     assert found is not None
     assert found is not first.connection
+
+
+def test_a_connection_that_was_opened_again_is_kept_until_it_is_old_itself(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
+    monkeypatch.setattr(database_threads, "time", clock)
+    first = ask(one)
+    for clock.now in (OLDEST - 1, OLDEST):  # of the second nobody knows that it is old until it is answered
+        assert ask(one).connection is first.connection
+    wait_until_idle(one)
+    clock.now += OLDEST - 1
+    second = ask(one)
+    assert second.connection is not first.connection
+    wait_until_idle(one)
+    assert ask(one).connection is second.connection
 
 
 def test_a_connection_that_nobody_asked_for_is_not_opened_with_an_old_one(

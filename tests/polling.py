@@ -1,10 +1,11 @@
-"""Waiting for what happens in another process or thread, in synchronous tests."""
+"""Waiting for what happens in another process or thread, or in a browser."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from .serving import DEADLINE
 
@@ -18,3 +19,14 @@ def until(condition: Callable[[], T], seconds: float = DEADLINE) -> T:
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
     return value
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = DEADLINE) -> None:
+    """Wait until a condition holds that has to be awaited.
+
+    Also of what is in a page: Playwright's own way needs eval, which the lobby's policy forbids.
+    """
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.02)

@@ -66,8 +66,9 @@ class Crowd:
         return Noted(self)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0)
 
     async def leave(self, acceptor: Acceptor) -> None:
         acceptor.close()

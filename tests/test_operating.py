@@ -22,6 +22,7 @@ from whosonline import runtime
 from whosonline.management.commands import whosonline as status_command
 from whosonline.stores.base import NodeStatus, StoreStatus
 
+from .polling import eventually
 from .redis_servers import RedisServer
 from .serving import Server, free_port
 from .test_socket import hear
@@ -46,9 +47,10 @@ async def answer(server: Server, path: str) -> tuple[int, object]:
 
 
 async def until_answered(server: Server, path: str, status: int) -> None:
-    async with asyncio.timeout(20):
-        while (await answer(server, path))[0] != status:
-            await asyncio.sleep(0.02)
+    async def answers() -> bool:
+        return (await answer(server, path))[0] == status
+
+    await eventually(answers)
 
 
 async def test_a_load_balancer_learns_whether_a_server_is_alive_and_whether_it_is_ready(

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Route, expect
 
+from tests.polling import eventually
 from tests.redis_servers import RedisServer
 from tests.serving import Server
 
 from .conftest import Visit, in_shell
-from .visitor import keys, live, row, until
+from .visitor import keys, live, row
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,10 +71,10 @@ async def test_a_page_that_comes_when_the_socket_has_told_its_rows_changes_nothi
     async def is_told_the_end() -> bool:
         return (await keys(ann.page))[-1] == f"user{MANY - 1}"
 
-    await until(waits_for_the_page)
+    await eventually(waits_for_the_page)
     # As the page itself does where the screen ends a little farther up or down.
     await ann.page.evaluate(f"() => whosonline.watchPage('site', 'user{MANY - 80}', {PAGE}, null)")
-    await until(is_told_the_end)
+    await eventually(is_told_the_end)
     may_come.set()
     await expect(ann.page.locator("#users")).not_to_have_attribute("data-fetching", "next")
     listed = await keys(ann.page)
@@ -116,13 +117,13 @@ async def test_online_now_releases_rows_out_of_sight_and_watches_those_on_the_sc
         )
         return set(shown) <= set(watched) and max(len(watched), len(users)) <= PAGE
 
-    await until(at_the_end)
+    await eventually(at_the_end)
     assert seen >= {f"user{n:03}" for n in range(MANY)}
     assert "user000" not in await keys(ann.page)
-    await until(watches_the_screen)
-    await until(at_the_beginning)
+    await eventually(watches_the_screen)
+    await eventually(at_the_beginning)
     assert f"user{MANY - 1}" not in await keys(ann.page)
-    await until(watches_the_screen)
+    await eventually(watches_the_screen)
     goes = "u = User.objects.get(username='user001'); sync_store().expel(f's{u.pk}', str(u.pk))"
     await in_shell(lobby, f"{IMPORTS}; {goes}")
     await expect(row(ann.page, "user001")).to_have_count(0)

@@ -8,10 +8,11 @@ import pytest
 from playwright.async_api import Page, expect
 
 from bench.people import Person
+from tests.polling import eventually
 from tests.serving import Server
 
 from .conftest import Visit
-from .visitor import keys, row, until
+from .visitor import keys, row
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,7 +43,7 @@ async def test_any_legal_username_shows_exactly_and_in_its_place(visit: Visit, l
             await person.sign_up()
     await plain.sign_up()
     expected = sorted([*USERNAMES, ann.name, plain.name])
-    await until(lambda: has_keys(ann.page, expected))
+    await eventually(lambda: has_keys(ann.page, expected))
     assert await keys(plain.page) == expected
 
 

@@ -11,6 +11,7 @@ from aiohttp import ClientWebSocketResponse
 from playwright.async_api import Page, expect
 
 from bench.people import Person
+from tests.polling import eventually
 from tests.serving import Server
 
 from .conftest import Visit
@@ -26,7 +27,6 @@ from .visitor import (
     row,
     scroll,
     status,
-    until,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -174,7 +174,7 @@ async def test_online_now_goes_on_as_one_scrolls_and_comes_back_to_its_place(
         assert listed == sorted(listed)
         return await is_watched(ann.page, "p119")
 
-    await until(at_the_end)
+    await eventually(at_the_end)
     await crowd.go("p110")
     await expect(row(ann.page, "p110")).to_have_count(0)
     await crowd.come("p110a")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from tests.polling import eventually
 from tests.serving import Server
 
 from .conftest import Visit, in_shell
@@ -25,7 +26,6 @@ from .visitor import (
     row,
     scroll,
     status,
-    until,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -55,7 +55,7 @@ async def scroll_to_row(page: Page, name: str, down: bool = True) -> None:
         assert await page.locator("#users > li").count() <= MOST
         return await row(page, name).count() > 0
 
-    await until(scrolled)
+    await eventually(scrolled)
     await expect(page.locator("#users")).not_to_have_attribute("aria-busy", "true")
 
 
@@ -73,7 +73,7 @@ async def test_all_rows_come_as_one_scrolls_in_order_and_the_page_stays_small(vi
         seen.update(listed)
         return listed[-1] >= f"user{MANY - 1}" and await ann.page.locator("#users[data-until]").count() == 0
 
-    await until(at_the_end)
+    await eventually(at_the_end)
     assert {f"user{n:03}" for n in range(MANY)} <= seen
 
     async def at_the_beginning() -> bool:
@@ -83,7 +83,7 @@ async def test_all_rows_come_as_one_scrolls_in_order_and_the_page_stays_small(vi
         assert len(listed) <= MOST
         return ann.name in listed and await ann.page.evaluate("() => scrollY") == 0
 
-    await until(at_the_beginning)
+    await eventually(at_the_beginning)
     await expect(ann.page).to_have_url("/")
 
 
@@ -102,7 +102,7 @@ async def test_only_what_is_near_the_screen_is_watched(visit: Visit) -> None:
         )
         return set(shown) <= set(watched) and len(watched) <= len(shown) + 2 * 20 + 2 * 6
 
-    await until(watches_the_screen)
+    await eventually(watches_the_screen)
     span = await ann.page.evaluate("() => whosonline.state.directory.watch.directory")
     first = (await first_on_screen(ann.page))["key"]
     assert "user" <= span["after"] < first < span["until"]
@@ -129,7 +129,7 @@ async def test_a_row_that_comes_above_moves_nothing_on_the_screen(visit: Visit) 
         "() => document.querySelector('[data-key=user305]').scrollIntoView({ block: 'start' })"
     )
     await ann.page.mouse.move(5, 5)
-    await until(lambda: is_watched(ann.page, "user299"))
+    await eventually(lambda: is_watched(ann.page, "user299"))
     before = await first_on_screen(ann.page)
     await bob.join()
     await expect(status(ann.page, bob.name)).to_have_text("Online")
@@ -161,7 +161,7 @@ async def test_one_lands_where_one_was(visit: Visit, how: str) -> None:
     async def is_back() -> bool:
         return await first_on_screen(ann.page) == before
 
-    await until(is_back)
+    await eventually(is_back)
     # And it goes on in both directions.
     await scroll_to_row(ann.page, "user150", down=False)
     await scroll_to_row(ann.page, "user350")
@@ -214,7 +214,7 @@ async def test_while_the_server_is_away_scrolling_goes_on_later(visit: Visit) ->
 
     await ann.page.route(re.compile(r"after="), refuse)
     await ann.page.mouse.wheel(0, 9000)
-    await until(lambda: _is(lambda: refused > 0))
+    await eventually(lambda: _is(lambda: refused > 0))
     await ann.page.unroute(re.compile(r"after="))
     await expect(row(ann.page, "user060")).to_have_count(1)
 
@@ -235,7 +235,7 @@ async def test_who_is_renamed_moves_between_two_lists_at_different_places(
     await record(second.page)
     await row(second.page, zed.name).scroll_into_view_if_needed()
     await expect(status(second.page, zed.name)).to_have_text("Online")
-    await until(lambda: is_watched(second.page, zed.name))
+    await eventually(lambda: is_watched(second.page, zed.name))
     await expect(row(first.page, zed.name)).to_have_count(0)
     moved = zed.name.replace("zed", "ant")
     form = await admin.administer(zed)

@@ -6,10 +6,11 @@ import pytest
 from playwright.async_api import expect
 
 from bench.people import Person
+from tests.polling import eventually
 from tests.serving import Server
 
 from .conftest import Visit
-from .visitor import Visitor, last_seen, online_count, row, status, until
+from .visitor import Visitor, last_seen, online_count, row, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,7 +38,7 @@ async def test_the_list_is_right_at_load(visit: Visit, lobby: Server) -> None:
             await expect(row(ann.page, name).locator(".me")).to_be_visible(visible=name == ann.name)
         await expect(online_count(ann.page)).to_have_text("3 online")
         await expect(ann.page.locator("noscript p")).to_be_visible()
-        await until(lambda: tells_last_seen(ann, gone))
+        await eventually(lambda: tells_last_seen(ann, gone))
         # The others see a visitor like any other.
         await expect(status(away.page, ann.name)).to_have_text("Online")
         await ann.log_out()

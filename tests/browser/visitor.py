@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
 
 from bench.people import PASSWORD
+from tests.polling import eventually
 
 DEADLINE = 20.0
 """Seconds that anything may take that a test waits for."""
@@ -197,13 +195,13 @@ async def address_says(page: Page) -> str:
         listed = await keys(page)
         return bool(key and listed.index(first) > 0 and listed[listed.index(first) - 1] == key)
 
-    await until(fits)
+    await eventually(fits)
     return str(await page.evaluate("() => new URLSearchParams(location.search).get('after')"))
 
 
 async def live(page: Page) -> None:
     """Wait until a page is connected, and has been told of all that it shows."""
-    await until(lambda: page.evaluate(IS_LIVE))
+    await eventually(lambda: page.evaluate(IS_LIVE))
 
 
 async def record(page: Page) -> None:
@@ -222,11 +220,3 @@ async def all_changes(page: Page) -> list[dict[str, Any]]:
     found = await page.evaluate("() => window.changes ?? null")
     assert found is not None, "the page has been reloaded since it began to record"
     return list(found)
-
-
-async def until(condition: Callable[[], Awaitable[Any]]) -> None:
-    """Wait for a condition. (Playwright's own way needs eval, which the site's policy forbids.)"""
-    deadline = time.monotonic() + DEADLINE
-    while not await condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.02)

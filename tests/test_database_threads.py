@@ -132,63 +132,84 @@ def test_a_transaction_that_was_left_open_ends_with_the_question(one: DatabaseTh
     assert before.closed
 
 
-def test_an_old_connection_is_closed_though_it_is_used(
-    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
-    asked = [ask(one) for _ in range(3)]
-    wait_until_idle(one)
-    assert all(each.closed for each in asked)
-    assert len({each.thread for each in asked}) == 1
-
-
-def test_nobody_who_asks_waits_for_an_old_connection_to_be_opened_again(
-    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
-    first = ask(one)
-    wait_until_idle(one)
-    found = one.submit(lambda: connections["default"].connection).result(10)
-    assert found is not None
-    assert found is not first.connection
-
-
-def test_a_connection_that_was_opened_again_is_kept_until_it_is_old_itself(
-    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock that threads go by: it stands at 0.0 until the test sets `now`."""
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=0.0)
     monkeypatch.setattr(database_threads, "time", clock)
+    return clock
+
+
+def test_nobody_is_answered_by_an_old_connection(clock: SimpleNamespace, one: DatabaseThreads) -> None:
     first = ask(one)
-    clock.now = OLDEST  # from here on it is old, which is looked at after the answer
+    clock.now = OLDEST - 1
     assert ask(one).connection is first.connection
-    wait_until_idle(one)
-    clock.now = 2 * OLDEST - 1
+    clock.now = OLDEST
     second = ask(one)
     assert second.connection is not first.connection
-    wait_until_idle(one)
+    assert first.closed
+    clock.now = 2 * OLDEST - 1
     assert ask(one).connection is second.connection
 
 
-def test_a_connection_that_nobody_asked_for_is_not_opened_with_an_old_one(
+def test_a_connection_is_renewed_while_nobody_asks_and_the_next_who_does_finds_it_open(
     one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
+    monkeypatch.setattr(database_threads, "OLDEST", 0.1)
+    first = ask(one)
+    until(lambda: first.closed)
+    thread, found = one.submit(
+        lambda: (threading.current_thread(), connections["default"].connection)
+    ).result(10)
+    assert found is not None
+    assert found is not first.connection
+    assert thread is first.thread
+
+
+def test_a_connection_that_nobody_asked_for_is_not_opened_in_a_pause(
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = pauses(monkeypatch)
     one.submit(lambda: connections["default"].close()).result(10)
-    wait_until_idle(one)
+    paused.wait(10)
     assert one.submit(lambda: connections["default"].connection).result(10) is None
 
 
-def test_an_old_connection_that_cannot_be_opened_again_is_the_next_question_s_affair(
+def test_a_connection_that_cannot_be_opened_in_a_pause_is_the_next_question_s_affair(
     one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_threads, "OLDEST", 0.0)
+    first = ask(one)
     with monkeypatch.context() as away:
-        first = ask(one)
         away.setattr(type(connections["default"]), "ensure_connection", lambda self: 1 / 0)
+        paused = pauses(monkeypatch)
         assert one.submit(int).result(10) == 0
-        wait_until_idle(one)
+        paused.wait(10)
     assert first.closed
     assert ask(one).thread is first.thread
+
+
+def test_a_thread_ends_in_its_time_though_it_has_renewed_its_connection(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = pauses(monkeypatch)
+    with DatabaseThreads("short", 1, 0.2) as threads:
+        asked = ask(threads)
+        paused.wait(10)
+        asked.thread.join(10)
+        assert not asked.thread.is_alive()
+
+
+def pauses(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Have connections become old soon; return what tells when those of a thread have been renewed."""
+    renew, paused = database_threads._renew_connections, threading.Event()
+
+    def note() -> None:
+        renew()
+        paused.set()
+
+    monkeypatch.setattr(database_threads, "_renew_connections", note)
+    monkeypatch.setattr(database_threads, "OLDEST", 0.05)
+    return paused
 
 
 def test_a_connection_of_a_pool_is_back_before_the_answer_comes(one: DatabaseThreads, database: Any) -> None:

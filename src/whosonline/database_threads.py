@@ -29,10 +29,17 @@ DOUBTFUL = 1.0
 """Seconds without a question after which a connection is tried before it is used: it may have been lost."""
 
 OLDEST = 60.0
-"""Seconds after which a connection is used once more and renewed: so a database that moves is followed."""
+"""Seconds after which a connection is closed, and another opened: so a database that moves is followed, and
+no router on the way has forgotten the connection by the time that somebody asks."""
 
 LEAVING = 1.0
 """Seconds that :meth:`DatabaseThreads.shutdown` waits at most for what is still being asked."""
+
+
+Question = tuple[Future[Any], Callable[[], Any]]
+
+PAUSE: Question = (Future(), lambda: None)
+"""No question, while there is none."""
 
 
 class DatabaseThreads(Executor):
@@ -47,7 +54,7 @@ class DatabaseThreads(Executor):
         self._most = most
         self._ends_after = idle
         self._changed = threading.Condition()
-        self._questions: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._questions: deque[Question] = deque()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._ended = False
@@ -101,23 +108,34 @@ class DatabaseThreads(Executor):
 
     def _work(self) -> None:
         opened = answered = time.monotonic()
-        while (question := self._next()) is not None:
-            _answer(*question, doubtful=time.monotonic() - answered >= DOUBTFUL)
-            del question  # while it waits for the next
-            answered = time.monotonic()
-            if answered - opened >= OLDEST:
+        while (question := self._next(answered + self._ends_after, opened + OLDEST)) is not None:
+            now = time.monotonic()
+            if question is PAUSE:
                 _renew_connections()
-                opened = answered
+                opened = time.monotonic()
+            else:
+                doubtful = now - max(answered, opened) >= DOUBTFUL
+                if now - opened >= OLDEST:  # there was no pause
+                    _tend_connections(keep=False)
+                    opened = now
+                _answer(*question, doubtful=doubtful)
+                answered = time.monotonic()
+            del question  # while it waits for the next
         _tend_connections(keep=False)
 
-    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
-        """Return the next question; None, and count the thread out, if none comes for a while."""
+    def _next(self, ends: float, renews: float) -> Question | None:
+        """Return the next question; or else PAUSE when it is time to renew the connections, and None when it
+        is time to end: then the thread is counted out.
+        """
         with self._changed:
             self._idle += 1
-            self._changed.wait_for(lambda: self._questions or self._ended, self._ends_after)
+            seconds = max(min(ends, renews) - time.monotonic(), 0)
+            self._changed.wait_for(lambda: self._questions or self._ended, seconds)
             self._idle -= 1
             if self._questions:
                 return self._questions.popleft()
+            if renews < ends and not self._ended:
+                return PAUSE
             self._threads.discard(threading.current_thread())
             return None
 
@@ -148,7 +166,7 @@ def _close_lost_connections() -> None:
 
 
 def _renew_connections() -> None:
-    """Close this thread's connections and open them again, between two questions: nobody waits for that."""
+    """Close this thread's connections and open them again, while nobody asks for anything."""
     opened = [each for each in connections.all(initialized_only=True) if each.connection is not None]
     _tend_connections(keep=False)
     for connection in opened:

@@ -36,8 +36,8 @@ FILES_BESIDE = 100
 """Files that a process needs beside its sockets: pages that are asked for, the database, Redis."""
 
 KEPT = 600.0
-"""Seconds without a question after which a connection to the database is closed. To open one, and a thread
-for it, takes longer than the rest of a look-up: who comes to a quiet site need not wait for it."""
+"""Seconds without a question after which a thread ends, with its connection to the database. To begin one and
+to connect takes longer than the rest of a look-up: who comes to a quiet site seldom waits for it."""
 
 KEPT_UNTOLD = 0.25
 """The same where nobody says when the server ends, which may be a test's: its database is to go, too."""

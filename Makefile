@@ -27,7 +27,7 @@ crowd: export URL ?= http://127.0.0.1:$(PORT)
 crowd: $(VENV)/dev ## Let 200 simulated people come and go in the running lobby (PORT=, URL=, PEOPLE=, SECONDS=)
 	@exec $(BIN)/python -m bench.crowd
 
-bench: $(VENV)/dev ## Measure it all with 100,000 sockets, into bench/RESULTS.md (an hour; SOCKETS=5000 takes minutes, into bench/short/; REPEAT=, HOLD=; fails where a goal is missed)
+bench: $(VENV)/dev ## Measure it all with 100,000 sockets, into bench/RESULTS.md (half an hour; SOCKETS=5000 takes minutes, into bench/short/; REPEAT=, HOLD=; fails where a goal is missed)
 	@scripts/need redis-server
 	@exec $(BIN)/python -m bench $(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(HOLD),--hold $(HOLD))
 

@@ -97,6 +97,7 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     add("--window", type=float, help="seconds of comings and goings, each time (20; in a short run 4)")
     add("--stay", type=float, help="seconds that a visitor stays (6; in a short run 3)")
     add("--grace", type=float, default=defaults.grace, help="the site's grace period (%(default)s)")
+    add("--recheck", type=float, default=defaults.recheck, help="the site's RECHECK meanwhile (%(default)s)")
     add("--turns", type=int, help="people who come one by one, each time (15; in a short run 3)")
     add("--quiet", type=float, default=defaults.quiet, help="seconds of quiet before things (%(default)s)")
     add("--workers", type=int, default=defaults.workers, help="processes that serve (%(default)s)")
@@ -105,6 +106,8 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not LEAST <= options.sockets <= MOST:
         parser.error(f"--sockets must be from {LEAST} to {MOST}, not {options.sockets}")
+    if options.repeat is not None and options.repeat < 1:
+        parser.error(f"--repeat must be at least 1, not {options.repeat}")
     if not (shutil.which("redis-server") or shutil.which("redis-check-rdb")):
         parser.error("this needs a Redis server. Debian, Ubuntu: apt-get install redis-tools")
     full = options.sockets >= FULL

@@ -15,6 +15,7 @@ from ..processes import BenchError
 from ..run import Run, curve, percentile, spread
 from ..sights import Harvest
 from ..site import Site
+from .first_page import ask_until
 
 PER_SOCKET = 1000 / 100_000
 """Comings and goings a second."""
@@ -62,6 +63,8 @@ def churn(run: Run, site: Site, load: Load) -> None:
         run.add("the same, p50", "", f"{spread(seen.p50, 3)} s")
         sights = f"{seen.due:,} ({seen.timed:,} of them timed)"
         run.add("the same, sights that were due, all of which came", "", sights)
+        pages = f"{percentile(seen.pages, 99) * 1000:.1f} ms (p50 {percentile(seen.pages, 50) * 1000:.1f})"
+        run.add(f"first page of the list meanwhile, {len(seen.pages)} asked for, p99", "", pages)
         if met:
             break
     load.ledger("rest")
@@ -74,6 +77,8 @@ class Seen(NamedTuple):
     p99: list[float]
     due: int
     timed: int
+    pages: list[float]
+    """Seconds that each page of the list took which was asked for meanwhile."""
 
 
 def _seen(run: Run, site: Site, load: Load, rate: float) -> Seen:
@@ -87,11 +92,12 @@ def _seen(run: Run, site: Site, load: Load, rate: float) -> Seen:
     with run.spending(scenario, site, load, 2 * len(plan.opens), "coming or going"):
         load.plan("open", plan.opens)
         load.plan("close", plan.closes)
+        pages = ask_until(run, site, plan.closes[-1][0] + options.grace)
         _wait(run, load, plan, due)
     windows = _latencies(load.harvest(), plan, options.grace, options.window, options.repeat)
     run.curves[f"{CHURN}{rate:,.0f}"] = curve(latency for window in windows for latency in window)
     p50, p99 = ([percentile(window, which) for window in windows] for which in (50, 99))
-    return Seen(p50, p99, due, sum(map(len, windows)))
+    return Seen(p50, p99, due, sum(map(len, windows)), pages)
 
 
 def _come_to_rest(run: Run, load: Load) -> None:
@@ -126,11 +132,9 @@ def _sights_due(run: Run, plan: Plan) -> int:
 
 
 def _wait(run: Run, load: Load, plan: Plan, due: int) -> None:
-    """Wait until all has been seen. Raises BenchError if it has not, or somebody was turned away."""
-    # Not asked before: to count what was seen holds up the reading of what comes.
-    over = plan.closes[-1][0] + run.options.grace
-    time.sleep(max(0, over - time.monotonic()))
-    deadline = over + LATEST
+    """Wait, when all is over, until all was seen. Raises BenchError if it is not, or somebody was refused."""
+    # Not asked before all is over: to count what was seen holds up the reading of what comes.
+    deadline = time.monotonic() + LATEST
     while (seen := load.seen()) < due and time.monotonic() < deadline:
         time.sleep(0.5)
     stats = load.stats()

@@ -103,6 +103,29 @@ def test_somebody_else_of_that_name_is_not_logged_in(file):
     assert "sessionid" not in file.read_text()
 
 
+def test_what_an_earlier_run_wrote_stays_until_there_is_something_new(file):
+    before = make(2, file)
+    User.objects.create_user("bench-000002", password="a secret")
+    with pytest.raises(CommandError):
+        make(3, file)
+    assert file.read_text().splitlines() == before
+    assert make(1, file) == before[:1]
+
+
+def test_a_file_that_cannot_be_written_is_told_of_before_anybody_is_made(tmp_path):
+    for place in (tmp_path, tmp_path / "none" / "cookies"):
+        with pytest.raises(CommandError, match=f"{place} cannot be written"):
+            make(1, place)
+    assert User.objects.count() == 0
+
+
+def test_a_database_without_tables_is_to_be_migrated_first(file, monkeypatch):
+    monkeypatch.setattr(User._meta, "db_table", "missing")
+    with pytest.raises(CommandError, match=r"no table missing: run manage\.py migrate"):
+        make(1, file)
+    assert not file.exists()
+
+
 def test_a_site_that_may_be_in_use_is_left_alone_unless_forced(file):
     with pytest.raises(CommandError, match="say --force"):
         make(1, file, force=False)

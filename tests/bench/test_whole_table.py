@@ -26,13 +26,14 @@ FIGURES = [
     "Redis' memory with 60 people present",
     "sockets held for 1 s, none lost",
     "Redis operations a second, all idle",
-    "SQL statements meanwhile",
+    "SQL statements meanwhile, RECHECK=86400",
     "CPU of the servers meanwhile, of one core",
     "first page of the list, 165 users, p99",
     "SQL statements for each",
     "60 connected, 50-row views, 1 comings and goings a second: p99 until seen",
     "the same, p50",
     "the same, sights that were due, all of which came",
+    "first page of the list meanwhile, N asked for, p99",
     "60 people arrive in 0.06 s, all watch the same page: all have seen all after",
     "one arrival, from its socket's opening, until seen by 60 watchers, p99",
     "one arrival, from its socket's opening, until seen by 60 watchers, p50",
@@ -75,11 +76,13 @@ def test_it_measures_the_whole_table_and_writes_it_down(tmp_path: Path) -> None:
     written = (tmp_path / "RESULTS.md").read_text()
     rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \| ([^|]*) \| [^|]* \| ([^|]*) \|$", written, re.MULTILINE)
     measured = {figure: value for figure, _, value, _ in rows[1:]}
-    assert [re.sub("bare Python", "bare C", figure) for figure in measured] == FIGURES
+    figures = [re.sub(r"\d+ asked", "N asked", figure) for figure in measured]
+    assert [figure.replace("bare Python", "bare C") for figure in figures] == FIGURES
     assert measured["sockets held for 1 s, none lost"] == "60"
-    assert int(measured["SQL statements meanwhile"]) < 60  # some sockets are looked up again now and then
+    # Some sockets are looked up again now and then.
+    assert int(measured["SQL statements meanwhile, RECHECK=86400"]) < 60
     assert measured["sights of these that never came"] == "none"
-    assert [figure for figure, _, _, yardstick in rows[1:] if yardstick] == FIGURES[12:19]
+    assert [figure for figure, _, _, yardstick in rows[1:] if yardstick] == FIGURES[13:20]
     for plot in ("latency", "memory", "storm"):
         assert f"![{plot}](plots/{plot}.svg)" in written
         assert (tmp_path / "plots" / f"{plot}.svg").read_text().rstrip().endswith("</svg>")
@@ -99,6 +102,11 @@ def test_more_or_fewer_sockets_than_can_be_are_refused(tmp_path: Path, sockets: 
     process, _, errors = run_bench(tmp_path, "--sockets", sockets)
     assert process.returncode == 2
     assert "--sockets must be from 60 to 110000" in errors
+
+
+def test_no_repetition_at_all_is_refused(tmp_path: Path) -> None:
+    process, _, errors = run_bench(tmp_path, "--repeat", "0")
+    assert (process.returncode, "--repeat must be at least 1, not 0" in errors) == (2, True)
 
 
 @pytest.mark.timeout(240)

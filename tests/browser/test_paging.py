@@ -169,6 +169,58 @@ async def test_one_lands_where_one_was(visit: Visit, how: str) -> None:
     assert listed == sorted(listed)
 
 
+@pytest.mark.parametrize("place", ["user260", "user020"], ids=["far down", "among the first"])
+async def test_back_from_a_search_lands_where_one_was_also_after_it_was_cleared(
+    visit: Visit, place: str
+) -> None:
+    ann = await visit("ann")
+    await ann.join()
+    await scroll_to_row(ann.page, place)
+    await scroll(ann.page, -333)
+    await address_says(ann.page)
+    before = await first_on_screen(ann.page)
+    search = ann.page.get_by_role("searchbox")
+
+    async def is_back() -> bool:
+        return await first_on_screen(ann.page) == before
+
+    for queries in (["user1"], ["user1", ""]):
+        for query in queries:
+            await search.fill(query)
+            await expect(ann.page.locator("#users")).to_have_attribute("data-query", query)
+            assert not await is_back()
+        await ann.page.go_back()
+        await eventually(is_back)
+        await address_says(ann.page)
+    await ann.page.go_forward()
+    await expect(ann.page.locator("#users > li").first).to_be_in_viewport()
+
+
+async def test_nothing_moves_while_a_search_is_typed(visit: Visit) -> None:
+    ann = await visit("ann")
+    await ann.join()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def answer_later(route: Route) -> None:
+        asked.set()
+        await answer.wait()
+        await route.continue_()
+
+    await ann.page.route(re.compile(r"q="), answer_later)
+    await scroll_to_row(ann.page, "user260")
+    await scroll(ann.page, -333)
+    await address_says(ann.page)
+    before = await first_on_screen(ann.page)
+    search = ann.page.get_by_role("searchbox")
+    await search.focus()
+    assert await first_on_screen(ann.page) == before
+    await search.press_sequentially("user")
+    await asked.wait()
+    assert await first_on_screen(ann.page) == before
+    answer.set()
+    await expect(ann.page.locator("#users")).to_have_attribute("data-query", "user")
+
+
 async def test_the_place_of_somebody_else_can_be_shared(visit: Visit) -> None:
     ann = await visit("ann")
     await ann.join()

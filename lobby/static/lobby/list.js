@@ -18,14 +18,15 @@ function start() {
 
   const form = document.querySelector("form.search");
   if (form) {
-    new Search(list, form, (state) => {
+    const shown = (state) => {
       scroll.stop();
       if (state?.offset === undefined) scrollTo({ top: 0, behavior: "instant" });
       else place.restore(state);
       place.write(); // a scroll just before may have written the address of what was shown then
       live.restart();
       scroll.check();
-    });
+    };
+    new Search(list, form, shown, (state) => place.restore(state));
   }
   scroll.addEventListener("scroll", () => {
     live.follow();

@@ -2,6 +2,7 @@
 
 import { firstOnScreen } from "./anchor.js";
 import { addressOf } from "./pages.js";
+import { rowAfter } from "./rows.js";
 
 /** Milliseconds from a scroll to the address that says so. (Safari takes a hundred addresses in half a minute.) */
 const SETTLE = 400;
@@ -33,9 +34,9 @@ export class Place {
     history.replaceState({ offset }, "", addressOf({ view, query, after: before }));
   }
 
-  /** Scroll so that the first row is where it was when the address was written; or, by a link, at the top. */
+  /** Scroll so that the address's first row is where it was when that was written; or, by a link, at the top. */
   restore(state = history.state) {
-    const first = this.#list.firstElementChild;
+    const first = rowAfter(this.#list, new URLSearchParams(location.search).get("after") ?? "") ?? this.#list.firstElementChild;
     const offset = state?.offset ?? (this.#list.dataset.after && document.querySelector(".tools")?.offsetHeight);
     if (first && offset !== undefined) scrollBy({ top: first.getBoundingClientRect().top - offset, behavior: "instant" });
   }

@@ -27,6 +27,12 @@ export function isWithin({ after, until }, key, compare) {
   return (after === null || compare(key, after) > 0) && (until === null || compare(key, until) <= 0);
 }
 
+/** Return the row that comes next after a key, or the first of all for an empty one; null if the list has not got it. */
+export function rowAfter(list, key) {
+  if ((list.dataset.after ?? "") === key) return list.firstElementChild;
+  return key ? (list.querySelector(`[data-key="${CSS.escape(key)}"]`)?.nextElementSibling ?? null) : null;
+}
+
 /**
  * Make the list hold these rows, in this order, in one part of it; the others are left alone.
  *

@@ -1,7 +1,7 @@
 /** The search, as one types: the list shows what is found, and the address carries it. */
 
 import { addressOf, fetchPage } from "./pages.js";
-import { setSpan, spanOf } from "./rows.js";
+import { rowAfter, setSpan, spanOf } from "./rows.js";
 
 /** Milliseconds from the last letter to the search. */
 const TYPED = 200;
@@ -11,14 +11,19 @@ export class Search {
   #list;
   #field;
   #shown;
+  #moved;
   #due = null;
   #fetching = null;
 
-  /** @param {(state: object?) => void} shown called when the list shows another search; a state came by Back or Forward */
-  constructor(list, form, shown) {
+  /**
+   * @param {(state: object?) => void} shown called when the list shows another search; a state came by Back or Forward
+   * @param {(state: object) => void} moved called when it shows the same, and its place is another
+   */
+  constructor(list, form, shown, moved) {
     this.#list = list;
     this.#field = form.elements.q;
     this.#shown = shown;
+    this.#moved = moved;
     form.querySelector("button").hidden = true;
     this.#field.addEventListener("input", () => {
       clearTimeout(this.#due);
@@ -46,10 +51,12 @@ export class Search {
 
   #return(state) {
     clearTimeout(this.#due);
-    const query = new URLSearchParams(location.search).get("q") ?? "";
+    const address = new URLSearchParams(location.search);
+    const query = address.get("q") ?? "";
     this.#field.value = query;
-    if (query === this.#list.dataset.query) {
+    if (query === this.#list.dataset.query && rowAfter(this.#list, address.get("after") ?? "")) {
       this.#stop(); // another step within the page, and away from a search that was under way
+      if (state) this.#moved(state);
       return;
     }
     this.#show(location.href, state);

@@ -38,8 +38,8 @@ class Command(BaseCommand):
     help = (
         "Makes users named bench-000000 and on, each with a live session, and writes one Cookie header value "
         "a line, for a load generator. Nobody can log in as one, but whoever has the file is logged in as "
-        "all. A second run uses the same users, and their sessions begin anew. Delete the users to be rid "
-        "of them: their sessions end with them."
+        "all. A second run uses the same users, renews their sessions, and writes the same cookies. Delete "
+        "the users to be rid of them: their sessions end with them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -54,12 +54,18 @@ class Command(BaseCommand):
                 "list, logged in for whoever has the file. If that is what you want, say --force"
             )
         sessions = _Sessions()
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        _check_tables()
+        try:
+            # Before the work, and what an earlier run wrote is kept until that is done.
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise CommandError(f"{file} cannot be written: {error.strerror}") from error
         with open(descriptor, "w", encoding="ascii") as cookies:
+            keys = [key for numbers in _chunks(range(number)) for key in sessions.begin(_users(numbers))]
             os.fchmod(descriptor, 0o600)  # it may have been there before
-            for numbers in _chunks(range(number)):
-                for key in sessions.begin(_users(numbers)):
-                    cookies.write(f"{settings.SESSION_COOKIE_NAME}={key}\n")
+            if cookies.seekable():
+                cookies.truncate()
+            cookies.writelines(f"{settings.SESSION_COOKIE_NAME}={key}\n" for key in keys)
         if options["verbosity"]:
             self.stdout.write(f"{number} users are logged in by the cookies in {file}")
 
@@ -74,6 +80,12 @@ def _chunks(things: Sequence[Thing]) -> Iterator[list[Thing]]:
     iterator = iter(things)
     while chunk := list(islice(iterator, CHUNK)):
         yield chunk
+
+
+def _check_tables() -> None:
+    table = auth.get_user_model()._meta.db_table
+    if table not in connections[router.db_for_write(auth.get_user_model())].introspection.table_names():
+        raise CommandError(f"the database has no table {table}: run manage.py migrate first")
 
 
 # Users

@@ -39,7 +39,7 @@ LEAVING = 1.0
 Question = tuple[Future[Any], Callable[[], Any]]
 
 PAUSE: Question = (Future(), lambda: None)
-"""No question, while there is none."""
+"""Stands for a question where there is none: it is time to see to the connections."""
 
 
 class DatabaseThreads(Executor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -117,6 +118,16 @@ def test_a_file_that_cannot_be_written_is_told_of_before_anybody_is_made(tmp_pat
         with pytest.raises(CommandError, match=f"{place} cannot be written"):
             make(1, place)
     assert User.objects.count() == 0
+
+
+def test_what_is_no_file_is_written_to_and_stays_as_it_is(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    call_command("bench_accounts", 2, pipe, force=True, verbosity=0)
+    assert os.read(reader, 1000).count(b"sessionid=") == 2
+    os.close(reader)
+    assert stat.S_IMODE(pipe.stat().st_mode) == 0o644
 
 
 def test_a_database_without_tables_is_to_be_migrated_first(file, monkeypatch):

@@ -6,6 +6,7 @@ Straight in the project's database: by the pages it would take hours.
 from __future__ import annotations
 
 import os
+import stat
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -38,8 +39,8 @@ class Command(BaseCommand):
     help = (
         "Makes users named bench-000000 and on, each with a live session, and writes one Cookie header value "
         "a line, for a load generator. Nobody can log in as one, but whoever has the file is logged in as "
-        "all. A second run uses the same users, renews their sessions, and writes the same cookies. Delete "
-        "the users to be rid of them: their sessions end with them."
+        "all. A second run uses the same users; where sessions are kept in the database it renews theirs, and "
+        "writes the same cookies. Delete the users to be rid of them: their sessions end with them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -62,8 +63,8 @@ class Command(BaseCommand):
             raise CommandError(f"{file} cannot be written: {error.strerror}") from error
         with open(descriptor, "w", encoding="ascii") as cookies:
             keys = [key for numbers in _chunks(range(number)) for key in sessions.begin(_users(numbers))]
-            os.fchmod(descriptor, 0o600)  # it may have been there before
-            if cookies.seekable():
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # no pipe, and not /dev/null
+                os.fchmod(descriptor, 0o600)  # it may have been there before
                 cookies.truncate()
             cookies.writelines(f"{settings.SESSION_COOKIE_NAME}={key}\n" for key in keys)
         if options["verbosity"]:

@@ -34,9 +34,9 @@ class Options(NamedTuple):
     grace: float = 5.0
     """The site's grace period, where it is not the storm."""
     recheck: float = 86400.0
-    """How often the site looks at everybody's session, where all are connected. By its default that is every
-    five minutes, 200 sessions by three statements: known, and it would hide what else an idle site asks its
-    database."""
+    """Seconds in which the site looks at everybody's session once, where all are connected. By the site's own
+    default these are five minutes, 200 sessions by three statements: known, and it would hide what else an
+    idle site asks its database."""
     turns: int = 15
     """People who come one by one, and changes whose frames are weighed, for each repetition."""
     quiet: float = 1.5

@@ -26,7 +26,9 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _verdict(row: Row) -> str:
-    return VERDICTS[row.met] if row.met is not None else "not judged" if row.goal else ""
+    if row.met is None:
+        return "not judged" if row.goal else ""
+    return VERDICTS[row.met]
 
 
 def costs(of: Sequence[Cost]) -> str:
@@ -103,18 +105,19 @@ HOW = """\
 How it is measured:
 
 - The site is the lobby as `manage.py serve --workers 6 --spread` serves it, on a Redis of its own that keeps
-  nothing, with its default settings but for RECHECK while all are connected: it is once a day. By default
-  each 200 sessions are looked at by three statements in five minutes, which would hide what else is asked.
+  nothing, with its default settings but for GRACE in the storm, and RECHECK while all are connected, which is
+  a day unless `--recheck` says otherwise. By default everybody's session is looked at once in five minutes,
+  200 by three or four statements, which would hide what else is asked.
   Every person has an account and a session in SQLite, sends a browser's headers, and watches what a page of
   the list watches: 50 users, and their part of the list.
 - The clients are processes of their own, with source addresses of their own; most of what comes to them is
   read in C where there is a compiler, else in Python. A frame's time is that at which it was read, by the
   clock that all processes share; they look every millisecond, and every 20 amid a crowd of
   frames (3,000 a second and more in a process), which is in every figure. Everybody who stays counts as a
-  watcher, and one sight of a change that does not come to one fails the run; visitors watch too, but are
-  gone before what they see could be held against anybody.
-- Comings and goings are three windows of one run. What is one figure was measured once: memory, what is held,
-  first pages, the restart.
+  watcher, and one sight of a change that does not come to one fails the run; visitors watch too, but what
+  they see is not counted.
+- Comings and goings are as many windows of one run as it is repeated; two pages of the list a second are
+  asked for meanwhile. What is one figure was measured once: memory, what is held, first pages, the restart.
 - Memory is the proportional set size of all server processes, as it grows from the first sockets to the last.
   CPU is that of all threads of all processes that serve. The kernel's buffers are in neither.
 - A coming is timed from the call that connects its socket, a log-out from when its form is posted, a going

@@ -26,7 +26,6 @@ async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = D
 
     Also of what is in a page: Playwright's own way needs eval, which the lobby's policy forbids.
     """
-    deadline = time.monotonic() + seconds
-    while not await condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.02)

@@ -68,7 +68,12 @@ def ask(threads: DatabaseThreads) -> Asked:
 
 def wait_until_idle(threads: DatabaseThreads) -> None:
     """Wait until a thread has done what it does after an answer."""
-    until(lambda: threads._idle > 0)
+
+    def is_idle() -> bool:
+        with threads._changed:
+            return threads._idle > 0
+
+    until(is_idle)
 
 
 def test_an_answer_comes_with_what_was_asked(one: DatabaseThreads) -> None:
@@ -142,22 +147,26 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 def test_nobody_is_answered_by_an_old_connection(clock: SimpleNamespace, one: DatabaseThreads) -> None:
     first = ask(one)
-    clock.now = OLDEST - 1
+    wait_until_idle(one)
+    clock.now = OLDEST / 2
     assert ask(one).connection is first.connection
+    wait_until_idle(one)
     clock.now = OLDEST
     second = ask(one)
     assert second.connection is not first.connection
     assert first.closed
-    clock.now = 2 * OLDEST - 1
+    wait_until_idle(one)
+    clock.now = OLDEST * 1.5
     assert ask(one).connection is second.connection
 
 
 def test_a_connection_is_renewed_while_nobody_asks_and_the_next_who_does_finds_it_open(
     one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_threads, "OLDEST", 0.1)
+    paused = pauses(monkeypatch)
     first = ask(one)
-    until(lambda: first.closed)
+    assert paused.wait(10)
+    assert first.closed
     thread, found = one.submit(
         lambda: (threading.current_thread(), connections["default"].connection)
     ).result(10)
@@ -171,20 +180,23 @@ def test_a_connection_that_nobody_asked_for_is_not_opened_in_a_pause(
 ) -> None:
     paused = pauses(monkeypatch)
     one.submit(lambda: connections["default"].close()).result(10)
-    paused.wait(10)
+    assert paused.wait(10)
     assert one.submit(lambda: connections["default"].connection).result(10) is None
 
 
 def test_a_connection_that_cannot_be_opened_in_a_pause_is_the_next_question_s_affair(
-    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch
+    one: DatabaseThreads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = ask(one)
+    caplog.set_level("DEBUG", "whosonline.database_threads")
+    init = type(connections["default"]).init_connection_state
     with monkeypatch.context() as away:
-        away.setattr(type(connections["default"]), "ensure_connection", lambda self: 1 / 0)
         paused = pauses(monkeypatch)
-        assert one.submit(int).result(10) == 0
-        paused.wait(10)
+        first = one.submit(lambda: break_with(away, Asked())).result(10)
+        assert paused.wait(10)
     assert first.closed
+    assert "could not be reached again" in caplog.text
+    assert type(connections["default"]).init_connection_state is init
+    assert one.submit(lambda: connections["default"].connection).result(10) is None  # not half open
     assert ask(one).thread is first.thread
 
 
@@ -194,17 +206,24 @@ def test_a_thread_ends_in_its_time_though_it_has_renewed_its_connection(
     paused = pauses(monkeypatch)
     with DatabaseThreads("short", 1, 0.2) as threads:
         asked = ask(threads)
-        paused.wait(10)
+        assert paused.wait(10)
         asked.thread.join(10)
         assert not asked.thread.is_alive()
 
 
+def break_with(away: pytest.MonkeyPatch, asked: Asked) -> Asked:
+    """Have no further connection be opened but by half."""
+    away.setattr(type(connections["default"]), "init_connection_state", lambda self: 1 / 0)
+    return asked
+
+
 def pauses(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Have connections become old soon; return what tells when those of a thread have been renewed."""
+    """Have connections become old soon, once; return what tells when those of a thread have been renewed."""
     renew, paused = database_threads._renew_connections, threading.Event()
 
     def note() -> None:
         renew()
+        monkeypatch.setattr(database_threads, "OLDEST", FOR_EVER)
         paused.set()
 
     monkeypatch.setattr(database_threads, "_renew_connections", note)

@@ -15,7 +15,7 @@ from ..processes import BenchError
 from ..run import Run, curve, percentile, spread
 from ..sights import Harvest
 from ..site import Site
-from .first_page import ask_until
+from .first_page import ask_between
 
 PER_SOCKET = 1000 / 100_000
 """Comings and goings a second."""
@@ -92,7 +92,7 @@ def _seen(run: Run, site: Site, load: Load, rate: float) -> Seen:
     with run.spending(scenario, site, load, 2 * len(plan.opens), "coming or going"):
         load.plan("open", plan.opens)
         load.plan("close", plan.closes)
-        pages = ask_until(run, site, plan.closes[-1][0] + options.grace)
+        pages = _pages(run, site, plan)
         _wait(run, load, plan, due)
     windows = _latencies(load.harvest(), plan, options.grace, options.window, options.repeat)
     run.curves[f"{CHURN}{rate:,.0f}"] = curve(latency for window in windows for latency in window)
@@ -131,10 +131,20 @@ def _sights_due(run: Run, plan: Plan) -> int:
     return sum(2 * looking[number // ROWS] for _, number in plan.opens)
 
 
+def _pages(run: Run, site: Site, plan: Plan) -> list[float]:
+    """Ask for pages while as many go as come. Raises Behind if one is not answered."""
+    try:
+        return ask_between(run, site, plan.steady, plan.steady + run.options.repeat * run.options.window)
+    except (OSError, BenchError) as error:
+        raise Behind(f"a page of the list was not answered: {error}") from error
+
+
 def _wait(run: Run, load: Load, plan: Plan, due: int) -> None:
-    """Wait, when all is over, until all was seen. Raises BenchError if it is not, or somebody was refused."""
-    # Not asked before all is over: to count what was seen holds up the reading of what comes.
-    deadline = time.monotonic() + LATEST
+    """Wait until all has been seen. Raises BenchError if it has not, or somebody was turned away."""
+    # Not asked before: to count what was seen holds up the reading of what comes.
+    over = plan.closes[-1][0] + run.options.grace
+    time.sleep(max(0, over - time.monotonic()))
+    deadline = over + LATEST
     while (seen := load.seen()) < due and time.monotonic() < deadline:
         time.sleep(0.5)
     stats = load.stats()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import ExitStack, closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from itertools import cycle
 
 from ..processes import BenchError
@@ -41,18 +41,20 @@ def first_page(run: Run, site: Site) -> None:
     run.add("SQL statements for each", "constant", asked, len(statements) == 1)
 
 
-def ask_until(run: Run, site: Site, end: float) -> list[float]:
-    """Ask the servers by turns, at an even rate, until some moment; return the seconds each page took."""
+def ask_between(run: Run, site: Site, begin: float, end: float) -> list[float]:
+    """Ask the servers by turns, at an even rate, from one moment to another.
+
+    Returns:
+        The seconds that each page took from when it was due: people don't wait for each other.
+    """
     took: list[float] = []
     with ExitStack() as stack:
-        browsers = [stack.enter_context(closing(_browser(port))) for port in site.ports]
-        due = time.monotonic()
-        for browser in cycle(browsers):
-            time.sleep(max(0, min(due, end) - time.monotonic()))
-            if time.monotonic() >= end:
-                return took
-            took.append(_ask(run, browser))
-            due += EVERY
+        browsers = cycle([stack.enter_context(closing(_browser(port))) for port in site.ports])
+        for turn in range(max(1, int((end - begin) / EVERY))):
+            due = begin + turn * EVERY
+            time.sleep(max(0, due - time.monotonic()))
+            _ask(run, next(browsers))
+            took.append(time.monotonic() - due)
     return took
 
 
@@ -64,10 +66,18 @@ def _ask(run: Run, browser: HTTPConnection) -> float:
     """Return how many seconds it takes until somebody who is connected has the whole page."""
     account = run.accounts[random.choice(run.cast.residents)]
     began = time.monotonic()
-    browser.request("GET", "/", headers={"Cookie": account.cookie})
-    answer = browser.getresponse()
-    page = answer.read()
+    try:
+        answer, page = _get(browser, account.cookie)
+    except RemoteDisconnected:  # it had kept the connection for as long as it does; browsers try again
+        browser.close()
+        answer, page = _get(browser, account.cookie)
     took = time.monotonic() - began
     if answer.status != 200 or page.count(b'data-user="') < min(50, len(run.accounts)):
         raise BenchError(f"the list was answered with {answer.status} {page[:200]!r}")
     return took
+
+
+def _get(browser: HTTPConnection, cookie: str) -> tuple[HTTPResponse, bytes]:
+    browser.request("GET", "/", headers={"Cookie": cookie})
+    answer = browser.getresponse()
+    return answer, answer.read()

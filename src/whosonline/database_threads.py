@@ -175,6 +175,7 @@ def _renew_connections() -> None:
         except Exception:
             # Whoever asks next is told, if it is so still.
             logger.debug("the database %r could not be reached again", connection.alias, exc_info=True)
+            _tend_connections(keep=False)  # it may be half open
 
 
 def _tend_connections(keep: bool) -> None:

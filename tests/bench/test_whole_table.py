@@ -79,8 +79,7 @@ def test_it_measures_the_whole_table_and_writes_it_down(tmp_path: Path) -> None:
     figures = [re.sub(r"\d+ asked", "N asked", figure) for figure in measured]
     assert [figure.replace("bare Python", "bare C") for figure in figures] == FIGURES
     assert measured["sockets held for 1 s, none lost"] == "60"
-    # Some sockets are looked up again now and then.
-    assert int(measured["SQL statements meanwhile, RECHECK=86400"]) < 60
+    assert measured["SQL statements meanwhile, RECHECK=86400"] == "0"
     assert measured["sights of these that never came"] == "none"
     assert [figure for figure, _, _, yardstick in rows[1:] if yardstick] == FIGURES[13:20]
     for plot in ("latency", "memory", "storm"):
@@ -106,7 +105,8 @@ def test_more_or_fewer_sockets_than_can_be_are_refused(tmp_path: Path, sockets: 
 
 def test_no_repetition_at_all_is_refused(tmp_path: Path) -> None:
     process, _, errors = run_bench(tmp_path, "--repeat", "0")
-    assert (process.returncode, "--repeat must be at least 1, not 0" in errors) == (2, True)
+    assert process.returncode == 2
+    assert "--repeat must be at least 1, not 0" in errors
 
 
 @pytest.mark.timeout(240)

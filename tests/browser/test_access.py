@@ -79,6 +79,20 @@ async def test_the_head_of_the_page_can_be_skipped(visit: Visit) -> None:
     await expect(ann.page.get_by_role("main")).to_be_focused()
 
 
+async def test_to_skip_the_head_of_a_search_that_finds_nobody_asks_for_nothing(visit: Visit) -> None:
+    ann = await visit("ann")
+    await ann.join()
+    await ann.page.get_by_role("searchbox").fill("nobody-of-this-name")
+    await expect(ann.page.locator("#nobody")).to_be_visible()
+    asked = list[str]()
+    ann.page.on("request", lambda request: asked.append(request.url))
+    await tab_to(ann.page, ann.page.get_by_role("link", name="Skip to the content"))
+    await ann.page.keyboard.press("Enter")
+    await expect(ann.page.get_by_role("main")).to_be_focused()
+    await ann.page.evaluate("() => new Promise((soon) => setTimeout(soon))")  # after what its event began
+    assert not [url for url in asked if "q=" in url]
+
+
 async def test_the_focus_is_not_lost_when_the_list_changes(arrive: Arrive, visit: Visit) -> None:
     ann, bob = await arrive("ann", "bob")
     # Nothing in the lobby's rows takes the focus; in another site's it may.

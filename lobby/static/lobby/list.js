@@ -18,15 +18,14 @@ function start() {
 
   const form = document.querySelector("form.search");
   if (form) {
-    const shown = (state) => {
+    new Search(list, form, place, (state) => {
       scroll.stop();
       if (state?.offset === undefined) scrollTo({ top: 0, behavior: "instant" });
       else place.restore(state);
       place.write(); // a scroll just before may have written the address of what was shown then
       live.restart();
       scroll.check();
-    };
-    new Search(list, form, shown, (state) => place.restore(state));
+    });
   }
   scroll.addEventListener("scroll", () => {
     live.follow();
@@ -42,6 +41,7 @@ function start() {
 
   followVisibility(presence, list);
   place.restore();
+  place.write(); // so that whoever comes back to here comes back to this place
   live.restart();
   scroll.check();
 }

@@ -23,10 +23,11 @@ export class Place {
     this.#due ??= setTimeout(() => this.write(), SETTLE);
   }
 
-  /** Write the address now. */
+  /** Write the address now, unless the list is about to show something else. */
   write() {
     clearTimeout(this.#due);
     this.#due = null;
+    if (this.#list.dataset.fetching === "all") return;
     const first = firstOnScreen(this.#list);
     const { view, query } = this.#list.dataset;
     const before = first?.previousElementSibling?.dataset.key ?? this.#list.dataset.after;
@@ -34,10 +35,18 @@ export class Place {
     history.replaceState({ offset }, "", addressOf({ view, query, after: before }));
   }
 
-  /** Scroll so that the address's first row is where it was when that was written; or, by a link, at the top. */
+  /**
+   * Scroll so that the address's first row is where it was when that was written; or, by a link, at the top.
+   *
+   * @returns {boolean} whether it is there; else the list has not got it, or not enough of what follows
+   */
   restore(state = history.state) {
-    const first = rowAfter(this.#list, new URLSearchParams(location.search).get("after") ?? "") ?? this.#list.firstElementChild;
+    const address = new URLSearchParams(location.search);
+    const first = address.has("before") ? this.#list.firstElementChild : rowAfter(this.#list, address.get("after") ?? "");
     const offset = state?.offset ?? (this.#list.dataset.after && document.querySelector(".tools")?.offsetHeight);
-    if (first && offset !== undefined) scrollBy({ top: first.getBoundingClientRect().top - offset, behavior: "instant" });
+    if (!first || offset === undefined) return Boolean(first);
+    const off = () => first.getBoundingClientRect().top - offset;
+    scrollBy({ top: off(), behavior: "instant" });
+    return Math.abs(off()) < 1 || this.#list.dataset.until === undefined;
   }
 }

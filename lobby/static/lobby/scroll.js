@@ -39,7 +39,7 @@ export class Scroll extends EventTarget {
 
   /** Fetch what is missing near the screen. */
   check() {
-    if (this.#fetching || this.#paused) return;
+    if (this.#fetching || this.#paused || this.#list.dataset.fetching === "all") return;
     const { top, bottom } = this.#list.getBoundingClientRect();
     const { after, until } = spanOf(this.#list);
     const ahead = AHEAD * innerHeight;

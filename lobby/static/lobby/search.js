@@ -1,7 +1,7 @@
 /** The search, as one types: the list shows what is found, and the address carries it. */
 
 import { addressOf, fetchPage } from "./pages.js";
-import { rowAfter, setSpan, spanOf } from "./rows.js";
+import { setSpan, spanOf } from "./rows.js";
 
 /** Milliseconds from the last letter to the search. */
 const TYPED = 200;
@@ -10,20 +10,17 @@ const TYPED = 200;
 export class Search {
   #list;
   #field;
+  #place;
   #shown;
-  #moved;
   #due = null;
   #fetching = null;
 
-  /**
-   * @param {(state: object?) => void} shown called when the list shows another search; a state came by Back or Forward
-   * @param {(state: object) => void} moved called when it shows the same, and its place is another
-   */
-  constructor(list, form, shown, moved) {
+  /** @param {(state: object?) => void} shown called when the list shows another search; a state came by Back or Forward */
+  constructor(list, form, place, shown) {
     this.#list = list;
     this.#field = form.elements.q;
+    this.#place = place;
     this.#shown = shown;
-    this.#moved = moved;
     form.querySelector("button").hidden = true;
     this.#field.addEventListener("input", () => {
       clearTimeout(this.#due);
@@ -44,22 +41,25 @@ export class Search {
     if (query === before && !this.#fetching) return;
     const address = addressOf({ view, query });
     // One step back leads to before the search, however many letters it has.
-    if (before || !query) history.replaceState(null, "", address);
-    else history.pushState(null, "", address);
+    if (before || !query || this.#fetching) {
+      history.replaceState({}, "", address);
+    } else {
+      this.#place.write(); // where one will come back to
+      history.pushState({}, "", address);
+    }
     this.#show(address);
   }
 
   #return(state) {
     clearTimeout(this.#due);
-    const address = new URLSearchParams(location.search);
-    const query = address.get("q") ?? "";
+    const query = new URLSearchParams(location.search).get("q") ?? "";
     this.#field.value = query;
-    if (query === this.#list.dataset.query && rowAfter(this.#list, address.get("after") ?? "")) {
-      this.#stop(); // another step within the page, and away from a search that was under way
-      if (state) this.#moved(state);
-      return;
+    if (query === this.#list.dataset.query) {
+      this.#stop(); // it may be away from a search that was under way
+      // Without a state it is a link within the page.
+      if (!state || this.#place.restore(state)) return;
     }
-    this.#show(location.href, state);
+    this.#show(location.pathname + location.search, state);
   }
 
   #stop() {

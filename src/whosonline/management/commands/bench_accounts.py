@@ -18,7 +18,7 @@ from django.contrib import auth
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import is_password_usable, make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections, models, router, transaction
+from django.db import DatabaseError, connections, models, router, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -39,8 +39,8 @@ class Command(BaseCommand):
     help = (
         "Makes users named bench-000000 and on, each with a live session, and writes one Cookie header value "
         "a line, for a load generator. Nobody can log in as one, but whoever has the file is logged in as "
-        "all. A second run uses the same users; where sessions are kept in the database it renews theirs, and "
-        "writes the same cookies. Delete the users to be rid of them: their sessions end with them."
+        "all. A second run uses the same users; where sessions are kept in the database it renews theirs "
+        "and writes the same cookies. Delete the users to be rid of them: their sessions end with them."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -59,12 +59,14 @@ class Command(BaseCommand):
         try:
             # Before the work, and what an earlier run wrote is kept until that is done.
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)  # no pipe, and not /dev/null
+            if regular:
+                os.fchmod(descriptor, 0o600)  # it may have been there before
         except OSError as error:
             raise CommandError(f"{file} cannot be written: {error.strerror}") from error
         with open(descriptor, "w", encoding="ascii") as cookies:
             keys = [key for numbers in _chunks(range(number)) for key in sessions.begin(_users(numbers))]
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # no pipe, and not /dev/null
-                os.fchmod(descriptor, 0o600)  # it may have been there before
+            if regular:
                 cookies.truncate()
             cookies.writelines(f"{settings.SESSION_COOKIE_NAME}={key}\n" for key in keys)
         if options["verbosity"]:
@@ -84,9 +86,10 @@ def _chunks(things: Sequence[Thing]) -> Iterator[list[Thing]]:
 
 
 def _check_tables() -> None:
-    table = auth.get_user_model()._meta.db_table
-    if table not in connections[router.db_for_write(auth.get_user_model())].introspection.table_names():
-        raise CommandError(f"the database has no table {table}: run manage.py migrate first")
+    try:
+        auth.get_user_model()._base_manager.exists()
+    except DatabaseError as error:
+        raise CommandError(f"users cannot be read ({error}): has manage.py migrate been run?") from error
 
 
 # Users

@@ -22,7 +22,9 @@ itself.
 
 This leans on what uvicorn does not promise. So it stands here, in ``door.py`` and ``http_protocol.py`` alone;
 :func:`protocol` tries it out before a server begins, which falls back to uvicorn's own protocols;
-``tests/test_websocket_protocol.py`` fails when an upgrade breaks it.
+``tests/test_websocket_protocol.py`` fails when an upgrade breaks it. (How the server begins and ends is
+another matter: ``uvicorn_server.py`` overrides methods of ``uvicorn.Server``, has no other way, and tests of
+its own.)
 """
 
 from __future__ import annotations

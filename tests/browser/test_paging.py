@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any
 
@@ -18,6 +17,7 @@ from .visitor import (
     address_says,
     changes,
     first_on_screen,
+    hold_back,
     is_watched,
     keys,
     live,
@@ -204,14 +204,7 @@ async def test_back_from_a_search_lands_where_one_was_also_after_it_was_cleared(
 async def test_nothing_moves_while_a_search_is_typed(visit: Visit) -> None:
     ann = await visit("ann")
     await ann.join()
-    asked, answer = asyncio.Event(), asyncio.Event()
-
-    async def answer_later(route: Route) -> None:
-        asked.set()
-        await answer.wait()
-        await route.continue_()
-
-    await ann.page.route(re.compile(r"q="), answer_later)
+    asked, answer = await hold_back(ann.page, re.compile(r"q="))
     await scroll_to_row(ann.page, "user260")
     await scroll(ann.page, -333)
     await address_says(ann.page)
@@ -243,14 +236,7 @@ async def test_nothing_moves_while_rows_above_are_fetched(
 ) -> None:
     ann = await visit("ann")
     await ann.join()
-    asked, answer = asyncio.Event(), asyncio.Event()
-
-    async def wait(route: Route) -> None:
-        asked.set()
-        await answer.wait()
-        await route.continue_()
-
-    await ann.page.route(re.compile(r"before="), wait)
+    asked, answer = await hold_back(ann.page, re.compile(r"before="))
     await ann.page.goto(f"/?after={place}")
     await asked.wait()
     await expect(ann.page.locator("#users")).to_have_attribute("data-fetching", "previous")

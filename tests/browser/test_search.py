@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from .conftest import Arrive, Visit
-from .visitor import Visitor, keys, live, row, status
+from .visitor import Visitor, hold_back, keys, live, row, status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -95,14 +95,7 @@ async def test_back_leads_to_before_the_search_and_forward_to_it(arrive: Arrive)
 
 async def test_back_before_the_search_has_been_answered_ends_it(arrive: Arrive) -> None:
     (ann,) = await arrive("ann")
-    asked, answer = asyncio.Event(), asyncio.Event()
-
-    async def answer_later(route: Route) -> None:
-        asked.set()
-        await answer.wait()
-        await route.continue_()
-
-    await ann.page.route("**/?q=*", answer_later)
+    asked, answer = await hold_back(ann.page, "**/?q=*")
     await field(ann.page).fill("nobody-of-this-name")
     await asked.wait()
     await ann.page.go_back()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from bench.people import PASSWORD
 from tests.polling import eventually
@@ -174,6 +175,19 @@ def online_count(page: Page) -> Locator:
 async def keys(page: Page) -> list[str]:
     """Return the usernames in the list, in its order."""
     return await page.locator("#users > li > .key").all_text_contents()
+
+
+async def hold_back(page: Page, address: str | re.Pattern[str]) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let what a page asks for wait; return what tells that it has asked, and what lets it be answered."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def wait(route: Route) -> None:
+        asked.set()
+        await answer.wait()
+        await route.continue_()
+
+    await page.route(address, wait)
+    return asked, answer
 
 
 async def scroll(page: Page, by: int) -> None:

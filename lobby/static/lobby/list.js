@@ -41,7 +41,6 @@ function start() {
 
   followVisibility(presence, list);
   place.restore();
-  place.write(); // so that whoever comes back to here comes back to this place
   live.restart();
   scroll.check();
 }

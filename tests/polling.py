@@ -21,7 +21,7 @@ def until(condition: Callable[[], T], seconds: float = DEADLINE) -> T:
     return value
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = DEADLINE) -> None:
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 20) -> None:
     """Wait until a condition holds that has to be awaited.
 
     Also of what is in a page: Playwright's own way needs eval, which the lobby's policy forbids.

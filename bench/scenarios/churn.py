@@ -15,7 +15,7 @@ from ..processes import BenchError
 from ..run import Run, curve, percentile, spread
 from ..sights import Harvest
 from ..site import Site
-from .first_page import ask_between
+from . import first_page
 
 PER_SOCKET = 1000 / 100_000
 """Comings and goings a second."""
@@ -63,7 +63,7 @@ def churn(run: Run, site: Site, load: Load) -> None:
         run.add("the same, p50", "", f"{spread(seen.p50, 3)} s")
         sights = f"{seen.due:,} ({seen.timed:,} of them timed)"
         run.add("the same, sights that were due, all of which came", "", sights)
-        pages = f"{percentile(seen.pages, 99) * 1000:.1f} ms (p50 {percentile(seen.pages, 50) * 1000:.1f})"
+        pages = first_page.told(seen.pages)
         run.add(f"first page of the list meanwhile, {len(seen.pages)} asked for, p99", "", pages)
         if met:
             break
@@ -134,7 +134,9 @@ def _sights_due(run: Run, plan: Plan) -> int:
 def _pages(run: Run, site: Site, plan: Plan) -> list[float]:
     """Ask for pages while as many go as come. Raises Behind if one is not answered."""
     try:
-        return ask_between(run, site, plan.steady, plan.steady + run.options.repeat * run.options.window)
+        return first_page.ask_between(
+            run, site, plan.steady, plan.steady + run.options.repeat * run.options.window
+        )
     except (OSError, BenchError) as error:
         raise Behind(f"a page of the list was not answered: {error}") from error
 

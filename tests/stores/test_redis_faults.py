@@ -79,7 +79,7 @@ async def test_a_server_that_was_restarted_with_its_data_begins_an_epoch_and_kee
             await store.sweep()
         return "cid" not in await present(b)
 
-    await eventually(cid_is_gone)
+    await eventually(cid_is_gone, 10)
     assert (await b.snapshot()).age >= LEASE
     assert await present(b) == {"ann": ONLINE, "dan": ONLINE}
 
@@ -93,7 +93,7 @@ async def test_a_reader_that_waits_learns_at_once_that_an_epoch_has_begun(
     assert not (await anext(following)).entries
     waiting = asyncio.ensure_future(anext(following))
     async with asyncio.timeout(3):  # less than a silent log is waited for
-        await eventually(lambda: _has_blocked(server))
+        await eventually(lambda: _has_blocked(server), 10)
         server.cli("FLUSHALL")
         assert await a.beat() is Beat.EXPELLED
         with pytest.raises(PositionGone):
@@ -181,7 +181,7 @@ async def test_another_server_that_takes_over_begins_an_epoch_with_whom_it_knows
             except StoreUnavailable:
                 return False
 
-        await eventually(answers)
+        await eventually(answers, 10)
         after = await store.snapshot()
         assert after.cursor[0].epoch != before.cursor[0].epoch
         await store.report([seen("ann"), seen("bob")])
@@ -240,7 +240,7 @@ async def test_a_clock_that_was_set_back_keeps_no_dead_node_and_harms_nothing(
         await b.sweep()
         return "ann" not in await present(b)
 
-    await eventually(ann_is_gone)
+    await eventually(ann_is_gone, 10)
 
 
 async def test_touches_end_though_no_node_lives_to_sweep(stores: list[RedisStore]):
@@ -252,7 +252,7 @@ async def test_touches_end_though_no_node_lives_to_sweep(stores: list[RedisStore
     async def is_gone() -> bool:
         return a.sync.count(SITE) == 0
 
-    await eventually(is_gone)
+    await eventually(is_gone, 10)
 
 
 async def test_a_redis_user_needs_no_more_rights_than_the_docs_say(server: RedisServer):
